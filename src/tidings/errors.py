@@ -1,0 +1,348 @@
+"""Every error tidings raises.
+
+TidingsError
+├── InvalidName                a name or pattern outside the grammar (also a ValueError)
+├── InvalidEvent               an envelope that is not a sound event (also a ValueError)
+├── ContractError              data that does not fit its contract: `type`, `version`, `path`, `expected`
+│   └── NewerVersion           written by a newer program than this one: park it, upgrade, retry
+├── BrokenContracts            contracts that cannot work together: two of one version, a hole, a ring; raised at start
+├── LogError                   the log refused or failed
+│   ├── VersionConflict        someone else appended first: read again, then decide again
+│   ├── PartialDuplicate       some events of the batch are recorded, some are not: nothing was written
+│   ├── IdReused               the id is recorded with other content
+│   ├── LogTruncated           the position lies past the end: the file was replaced or restored
+│   ├── LogLocked              another process holds the log
+│   ├── DiskFull               nothing was written: make room, then retry
+│   ├── LogDamaged             a record's bytes are not what was written
+│   ├── NewerSchema            the log was written by a newer tidings
+│   ├── LogReadOnly            the log is open for reading only
+│   ├── LogClosed              the log was closed before this call
+│   ├── UsedAfterFork          the log was opened before a fork: open it again in the child
+│   ├── CommitUnknown          failed after COMMIT: retry with the same ids, which is safe
+│   ├── StreamClosed           the stream takes no further events
+│   └── Fenced                 another member owns the lanes now
+├── BrokerError                the carrier between services failed: worth another try
+├── HandlingError              a handler's work could not be settled
+│   ├── Reject                 raised by handlers: never to be retried, a dead letter at once
+│   ├── Conflict               a recorded statement touched another number of rows than it said
+│   ├── TransactionMisuse      a statement that ends or bends the transaction tidings owns
+│   └── HandlerTimeout         the handler took longer than its policy allows
+├── ConfigurationError         the application is put together wrongly; raised at start
+│   └── DuplicateGroup         two subscriptions ask for one group name
+└── MissingExtra               an optional library is not installed (also an ImportError)
+
+Each carries its facts as attributes, survives pickling with them, and says what to do next.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+
+class TidingsError(Exception):
+    """Whatever tidings raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+    @classmethod
+    def _from_parts(cls, arguments: tuple[Any, ...], facts: dict[str, Any]) -> Self:
+        error = cls.__new__(cls, *arguments)
+        error.args = arguments
+        error.__dict__.update(facts)
+        return error
+
+
+def _rebuilt(kind: type[TidingsError], arguments: tuple[Any, ...], facts: dict[str, Any]) -> TidingsError:
+    # Not kind(*arguments): a constructor takes facts, while `args` holds the finished message.
+    return kind._from_parts(arguments, facts)
+
+
+class InvalidName(TidingsError, ValueError):
+    """A name or pattern outside the grammar: `name`, `reason`."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+        super().__init__(
+            f"{_short(name)} is not a valid name: {reason}; use segments of A-Z a-z 0-9 _ - joined by ':', '.' or '/'"
+        )
+
+
+class InvalidEvent(TidingsError, ValueError):
+    """An envelope that is not a sound event: `attribute` (empty when it is the whole), `reason`, `event_id`."""
+
+    def __init__(self, attribute: str, reason: str, *, event_id: str | None = None) -> None:
+        self.attribute = attribute
+        self.reason = reason
+        self.event_id = event_id
+        which = "the event" if event_id is None else f"event {_short(event_id)}"
+        where = f" at {attribute!r}" if attribute else ""
+        super().__init__(f"{which} is invalid{where}: {reason}; correct it where it is made, then publish it again")
+
+
+class ContractError(TidingsError):
+    """Data that does not fit its contract.
+
+    `type` and `version` are the event's, `path` is where the data departs ("$.total"), `expected` what belongs there.
+    """
+
+    def __init__(self, type: str, version: int, path: str, expected: str, *, advice: str | None = None) -> None:
+        self.type = type
+        self.version = version
+        self.path = path
+        self.expected = expected
+        advice = advice or "correct the producer, or give the change a new version with an @upcast"
+        super().__init__(f"{type} version {version} does not fit its contract at {path}: {expected}; {advice}")
+
+
+class NewerVersion(ContractError):
+    """Data of a version newer than this process knows, which the newest known contract could not read either."""
+
+    def __init__(self, type: str, version: int, path: str, expected: str, *, known: int | None = None) -> None:
+        self.known = known
+        newest = "" if known is None else f" (newest known here: {known})"
+        advice = f"the event is newer than this process{newest}: deploy the new contract, then retry it"
+        super().__init__(type, version, path, expected, advice=advice)
+
+
+class BrokenContracts(TidingsError):
+    """Contracts or upcasters that cannot work together: `type`, `reason`. Raised at start."""
+
+    def __init__(self, type: str, reason: str) -> None:
+        self.type = type
+        self.reason = reason
+        super().__init__(f"the contracts of {type!r} do not fit together: {reason}")
+
+
+class LogError(TidingsError):
+    """The log refused or failed."""
+
+
+class VersionConflict(LogError):
+    """The stream is not at the expected version: `stream`, `expected`, `actual`. Nothing was appended."""
+
+    def __init__(self, stream: str, expected: object, actual: int) -> None:
+        self.stream = stream
+        self.expected = expected
+        self.actual = actual
+        super().__init__(
+            f"stream {stream!r} is at version {actual}, expected was {expected}: read it again, then decide again"
+        )
+
+
+class PartialDuplicate(LogError):
+    """Some ids of the batch are recorded and some are not: `present`, `missing`. Nothing was appended."""
+
+    def __init__(self, present: Sequence[str], missing: Sequence[str]) -> None:
+        self.present = tuple(present)
+        self.missing = tuple(missing)
+        super().__init__(
+            f"{len(self.present)} of {len(self.present) + len(self.missing)} events are recorded already"
+            f" ({_listed(self.present)}): append a batch whole or not at all; append the missing ones"
+            f" ({_listed(self.missing)}) on their own"
+        )
+
+
+class IdReused(LogError):
+    """An event with this id and source is recorded with other content: `id`, `source`. Nothing was appended."""
+
+    def __init__(self, id: str, source: str) -> None:
+        self.id = id
+        self.source = source
+        super().__init__(f"event {id!r} of {source!r} is recorded with other content: give the new event its own id")
+
+
+class LogTruncated(LogError):
+    """A cursor stands past the end of the log, or in an epoch the log does not know: `position`, `tip`."""
+
+    def __init__(self, position: str, tip: str | None = None) -> None:
+        self.position = position
+        self.tip = tip
+        end = "" if tip is None else f", which ends at {tip}"
+        super().__init__(
+            f"position {position} is not in this log{end}: it was replaced or restored from a backup;"
+            " open the right file, or reset the group to a position the log has"
+        )
+
+
+class LogLocked(LogError):
+    """Another process holds the log: `pid` when it is known, `path`."""
+
+    def __init__(self, pid: int | None = None, path: str | None = None) -> None:
+        self.pid = pid
+        self.path = path
+        holder = "another process" if pid is None else f"process {pid}"
+        super().__init__(f"{_log(path)} is locked by {holder}: wait for it, or stop it, then try again")
+
+
+class DiskFull(LogError):
+    """No room was left on the disk: `path`. Nothing was appended."""
+
+    def __init__(self, path: str | None = None) -> None:
+        self.path = path
+        super().__init__(f"{_log(path)} has no room left on its disk and nothing was written: make room, then retry")
+
+
+class LogDamaged(LogError):
+    """What is stored is not what was written: `detail`, `positions` of the records concerned, `path`."""
+
+    def __init__(self, detail: str, positions: Sequence[str] = (), *, path: str | None = None) -> None:
+        self.detail = detail
+        self.positions = tuple(positions)
+        self.path = path
+        where = f" at {_listed(self.positions)}" if self.positions else ""
+        super().__init__(
+            f"{_log(path)} is damaged{where}: {detail}; stop writing, run 'tidings verify', restore from a backup"
+        )
+
+
+class NewerSchema(LogError):
+    """The log's tables are of a newer version than this tidings knows: `found`, `known`, `path`."""
+
+    def __init__(self, found: int, known: int, path: str | None = None) -> None:
+        self.found = found
+        self.known = known
+        self.path = path
+        super().__init__(
+            f"{_log(path)} has schema version {found}, this tidings knows {known}: upgrade tidings in this process"
+        )
+
+
+class LogReadOnly(LogError):
+    """The log is open for reading only: `path`."""
+
+    def __init__(self, path: str | None = None) -> None:
+        self.path = path
+        super().__init__(f"{_log(path)} is read-only: grant write access to the file and its folder, or only read")
+
+
+class LogClosed(LogError):
+    """The log was closed before this call: `path`."""
+
+    def __init__(self, path: str | None = None) -> None:
+        self.path = path
+        super().__init__(f"{_log(path)} is closed: use it inside its 'async with', or open it again")
+
+
+class UsedAfterFork(LogError):
+    """The log was opened in the parent process and used in a child: `opened_by`, `used_by` (process ids), `path`."""
+
+    def __init__(self, opened_by: int, used_by: int, path: str | None = None) -> None:
+        self.opened_by = opened_by
+        self.used_by = used_by
+        self.path = path
+        super().__init__(
+            f"{_log(path)} was opened by process {opened_by} and used by its fork {used_by}: open it after the fork"
+        )
+
+
+class CommitUnknown(LogError):
+    """The commit failed after it had been asked for: the events, `ids`, may or may not be there; `detail`."""
+
+    def __init__(self, detail: str, ids: Sequence[str] = ()) -> None:
+        self.detail = detail
+        self.ids = tuple(ids)
+        which = f" of {_listed(self.ids)}" if self.ids else ""
+        super().__init__(f"it is unknown whether the commit{which} took place ({detail}): retry with the same ids")
+
+
+class StreamClosed(LogError):
+    """The stream takes no further events: `stream`."""
+
+    def __init__(self, stream: str) -> None:
+        self.stream = stream
+        super().__init__(f"stream {stream!r} is closed: append to another stream")
+
+
+class Fenced(LogError):
+    """Another member owns the lanes now and nothing was settled: `group`, `member`."""
+
+    def __init__(self, group: str, member: str) -> None:
+        self.group = group
+        self.member = member
+        super().__init__(
+            f"member {member!r} no longer owns its lanes of group {group!r} and settled nothing: claim lanes anew"
+        )
+
+
+class BrokerError(TidingsError):
+    """The carrier between services failed; worth another try."""
+
+
+class HandlingError(TidingsError):
+    """A handler's work could not be settled."""
+
+
+class Reject(HandlingError):
+    """Raised by a handler: this event is never to be retried. It becomes a dead letter at once and blocks nothing."""
+
+    def __init__(self, reason: str = "rejected by its handler") -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class Conflict(HandlingError):
+    """A recorded statement touched another number of rows than it said: `statement`, `expected`, `actual`."""
+
+    def __init__(self, statement: str, expected: int, actual: int) -> None:
+        self.statement = statement
+        self.expected = expected
+        self.actual = actual
+        super().__init__(
+            f"{_short(statement)} touched {actual} rows, expected were {expected}: what the handler read has changed"
+            " meanwhile, it is run again"
+        )
+
+
+class TransactionMisuse(HandlingError):
+    """A handler's statement would end or bend the transaction tidings owns: `statement`."""
+
+    def __init__(self, statement: str) -> None:
+        self.statement = statement
+        super().__init__(
+            f"{_short(statement)} is not allowed on tx: it commits by itself when the handler returns,"
+            " and rolls back when the handler raises"
+        )
+
+
+class HandlerTimeout(HandlingError):
+    """The handler took longer than its policy allows: `handler`, `limit` in seconds."""
+
+    def __init__(self, handler: str, limit: float) -> None:
+        self.handler = handler
+        self.limit = limit
+        super().__init__(f"{handler} took longer than {limit:g} s: make it faster, or raise its timeout")
+
+
+class ConfigurationError(TidingsError):
+    """The application is put together wrongly; the message says which part and what to change. Raised at start."""
+
+
+class DuplicateGroup(ConfigurationError):
+    """Two subscriptions ask for one group name: `group`."""
+
+    def __init__(self, group: str) -> None:
+        self.group = group
+        super().__init__(f"two subscriptions are named {group!r}: give one of them its own name with group=")
+
+
+class MissingExtra(TidingsError, ImportError):
+    """An optional library is not installed: `extra`, `needed_by`."""
+
+    def __init__(self, extra: str, needed_by: str) -> None:
+        self.extra = extra
+        self.needed_by = needed_by
+        super().__init__(f"{needed_by} needs the '{extra}' extra: pip install 'tidings[{extra}]'")
+
+
+def _short(text: str, limit: int = 80) -> str:
+    return repr(text) if len(text) <= limit else f"{text[:limit]!r}..."
+
+
+def _listed(items: Sequence[str], limit: int = 5) -> str:
+    more = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return ", ".join(items[:limit]) + more
+
+
+def _log(path: str | None) -> str:
+    return "the log" if path is None else f"the log {path}"
