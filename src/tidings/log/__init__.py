@@ -1,0 +1,42 @@
+"""Floor 2. What has happened, on disk: the log, and the ledger of who has read how far. Imports events."""
+
+from tidings.log.interface import (
+    ALL,
+    ANY,
+    EXISTS,
+    NONE,
+    Appended,
+    Expect,
+    Lease,
+    Ledger,
+    Log,
+    Parked,
+    Settlement,
+    Slice,
+    Transaction,
+    Where,
+)
+from tidings.log.open import open_log
+from tidings.log.position import START
+from tidings.log.record import Draft, Record
+
+__all__ = [
+    "ALL",
+    "ANY",
+    "EXISTS",
+    "NONE",
+    "START",
+    "Appended",
+    "Draft",
+    "Expect",
+    "Lease",
+    "Ledger",
+    "Log",
+    "Parked",
+    "Record",
+    "Settlement",
+    "Slice",
+    "Transaction",
+    "Where",
+    "open_log",
+]

@@ -1,0 +1,19 @@
+"""Who owns which lanes: the same sum done by every member, so that nobody has to be in charge."""
+
+from collections.abc import Sequence
+
+
+def share(owners: Sequence[str | None], members: Sequence[str], member: str) -> set[int]:
+    """The lanes `member` should own next, given who owns each lane now and who is alive.
+
+    It keeps what it has up to its fair share, gives back the rest, and takes only free lanes: a lane changes hands when
+    its owner lets go or dies. All members doing this end within one lane of each other.
+    """
+    ranking = sorted(set(members) | {member})
+    base, extra = divmod(len(owners), len(ranking))
+    quota = base + (ranking.index(member) < extra)
+    mine = [lane for lane, owner in enumerate(owners) if owner == member]
+    if len(mine) >= quota:
+        return set(mine[:quota])
+    free = [lane for lane, owner in enumerate(owners) if owner not in ranking]
+    return set(mine + free[: quota - len(mine)])

@@ -1,0 +1,301 @@
+"""The seam everything durable stands on: `Log` keeps what happened, `Ledger` beside it keeps who has read how far.
+
+Both live in one database, so that a batch is settled in one transaction: how far it is done, what the handler wrote,
+the events it returned, what it set aside. A projection, an outbox, a saga and a browser's feed are all one thing here:
+a named group with a cursor.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from enum import Enum
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from tidings.events import Event
+from tidings.log.bell import Bell
+from tidings.log.position import START, Epoch, Position
+from tidings.log.record import Draft, Record
+
+LANES = 16
+
+
+class Expected(Enum):
+    """What an append may expect of its stream, beside an exact version."""
+
+    ANY = "any"
+    NONE = "none"
+    EXISTS = "exists"
+
+
+ANY, NONE, EXISTS = Expected.ANY, Expected.NONE, Expected.EXISTS
+Expect = Expected | int
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """Where events were recorded. With `duplicate` they had been recorded before, there, and nothing was written.
+
+    Positions are empty when the append is part of a transaction that has yet to commit.
+    """
+
+    first: Position
+    last: Position
+    stream_version: int | None = None
+    duplicate: bool = False
+
+
+class Where(msgspec.Struct, frozen=True):
+    """What a reader wants to see: exact `types` and `slots` (None: all), public events only, whole records or lean."""
+
+    types: frozenset[str] | None = None
+    lanes: frozenset[int] | None = None  # a lane holds the slots that leave it as remainder of LANES
+    public: bool = False
+    lean: bool = False
+
+
+ALL = Where()
+
+
+class Slice(msgspec.Struct):
+    """One look at the log: the `records` that fit, and `upto`: how far it looked. Cursors commit `upto`."""
+
+    records: list[Record]
+    after: Position
+    upto: Position
+    at_head: bool
+    epoch: Epoch
+
+    def position(self, record: Record) -> Position:
+        """The position of one of these records."""
+        return self.epoch.position(record.order)
+
+
+class Group(msgspec.Struct, frozen=True):
+    """A named reader: `patterns` say what it hears, `start` where a new one begins."""
+
+    name: str
+    patterns: tuple[str, ...] = ("**",)
+    start: Literal["earliest", "latest"] | Position = "earliest"
+
+
+class Lease(msgspec.Struct):
+    """The lanes of a group that one member owns, how far each is done, and the fence that proves it."""
+
+    group: str
+    member: str
+    fence: int
+    lanes: dict[int, int]  # lane -> order up to which it is done
+    cursor: Position  # the lowest of them
+    epoch: Epoch
+    state: Literal["live", "paused"] = "live"
+    members: int = 1
+
+    @property
+    def uneven(self) -> bool:
+        """Are some lanes further than others? Then what they have done must be passed over."""
+        return len(set(self.lanes.values())) > 1
+
+
+class Parked(msgspec.Struct):
+    """One event a group has set aside: `retry` (due later), `blocked` (waits behind its key) or `dead`."""
+
+    order: int
+    slot: int
+    key: str | None
+    event_id: str
+    type: str
+    state: Literal["retry", "blocked", "dead"]
+    attempts: int = 0
+    due: float = 0.0  # seconds since 1970 UTC
+    reason: str = ""
+    detail: str = ""  # a traceback, or what was expected
+    parked_at: float = 0.0
+    group: str = ""
+    blocks: bool = True  # a dead letter of a rejected event, or of one without a key, holds nobody up
+    record: Record | None = None
+
+
+class Held(msgspec.Struct):
+    """What an owner must know of its parked events: how many each key has, and when the first retry is due."""
+
+    keys: dict[str, int]
+    next_due: float | None
+    blocked: int = 0
+
+
+class Transaction(Protocol):
+    """A handler's own SQL, in the transaction that settles its event.
+
+    A plain `def` handler runs inside the transaction and reads its own writes. An `async def` handler reads a committed
+    snapshot and records what to write; `rows` is then the number of rows that must be touched, or it is a Conflict.
+    """
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), *, rows: int | None = None) -> Any:
+        """Run one statement; in an `async def` handler, record it to be run at the commit."""
+
+
+class Work(Protocol):
+    """Handlers that run inside the settlement's transaction, and put their answers into it."""
+
+    def __call__(self, tx: Any, *, careful: bool) -> None:
+        """Run them with `tx`; `careful` after a failure: each event in `tx.attempt()`, a savepoint of its own."""
+
+
+class Settlement(msgspec.Struct):
+    """The answers to a batch, committed in one transaction or, when the lease is lost, not at all."""
+
+    lease: Lease
+    upto: Position | None = None  # all that came before is answered
+    events: list[Draft] = []  # effects; those recorded before are passed over
+    parked: list[Parked] = []  # new, or changed
+    cleared: list[int] = []  # parked events that are done with
+    writes: list[tuple[str, Sequence[Any], int | None]] = []  # statements, with the rows each must touch
+    work: Work | None = None
+
+
+class GroupStatus(msgspec.Struct, frozen=True):
+    """A group as operators see it."""
+
+    name: str
+    patterns: tuple[str, ...]
+    state: str
+    position: Position
+    lag: int  # events between its slowest lane and the head, whether or not it wants them
+    retry: int
+    blocked: int
+    dead: int
+    members: tuple[str, ...]
+
+
+class Log(Protocol):
+    """An append-only store of events in one total order.
+
+    Appending is atomic and idempotent: ids that are all recorded give the first result again with `duplicate`.
+    """
+
+    url: str
+    bell: Bell
+    ledger: "Ledger"
+
+    async def append(
+        self,
+        events: Sequence[Event],
+        *,
+        stream: str | None = None,
+        expect: Expect = ANY,
+        tx: Any = None,
+        public: bool | None = None,
+    ) -> Appended:
+        """Record `events`, all or none, and return when they are as safe as the log keeps anything.
+
+        With `stream` they become its next versions, provided it is as `expect` says. Public by default are events
+        without a stream. `tx` is an open `transaction()`: they are then recorded when it commits.
+
+        Raises:
+            VersionConflict: the stream is not as expected. Checked after the ids.
+            PartialDuplicate: some of the ids are recorded, some are not.
+            IdReused: an id of that source is recorded with other content.
+            DiskFull, LogLocked, LogReadOnly, LogClosed, CommitUnknown: nothing was written (unknown: retry).
+        """
+
+    async def absorb(self, events: Sequence[Event], *, public: bool = False) -> int:
+        """Record those not yet recorded, and say how many were new: the inbox."""
+
+    async def scan(self, after: Position, where: Where = ALL, limit: int = 500) -> Slice:
+        """One look past `after`, without waiting.
+
+        Raises:
+            LogTruncated: `after` is past the end, or of another log.
+            LogDamaged: a record's data is not what was written.
+        """
+
+    def tail(self, *, after: Position = START, where: Where = ALL, batch: int = 500) -> AsyncIterator[Slice]:
+        """Everything past `after`, in slices, and then whatever comes."""
+
+    def read(
+        self, stream: str, *, after: int = 0, upto: int | None = None, backwards: bool = False
+    ) -> AsyncIterator[Slice]:
+        """One stream's records by version, `after` excluded and `upto` included."""
+
+    async def head(self) -> Position:
+        """The newest position safe to read."""
+
+    async def tip(self) -> Position:
+        """The newest position given out."""
+
+    async def position_at(self, moment: float) -> Position:
+        """The last position recorded before `moment` (seconds since 1970 UTC, the log's own time)."""
+
+    async def find(self, event_id: str) -> Slice:
+        """The records with this id, of whatever source."""
+
+    def recorder(self) -> Any:
+        """The `tx` of an `async def` handler: its `writes` and `drafts` become part of a settlement."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Any]:
+        """A transaction of the caller's own: statements and events recorded in it commit together, or not at all."""
+
+    async def close(self) -> None:
+        """Finish what was asked for, and let go of the files. Closing twice is harmless."""
+
+
+class Ledger(Protocol):
+    """Who has read how far, in the log's database."""
+
+    async def enter(self) -> str:
+        """Become a member, under the name returned: one a process and application."""
+
+    async def leave(self, member: str) -> None:
+        """Give back every lane at once and be a member no more."""
+
+    async def pulse(self, member: str) -> None:
+        """Show that this member works, and free the lanes of those that died or stood still longer than a lease."""
+
+    async def join(self, group: Group) -> None:
+        """Record the group's start, if it is new, before anything else."""
+
+    async def claim(self, group: str, member: str) -> Lease:
+        """Take this member's fair share of the lanes, give back what is too much, and renew.
+
+        Lanes of dead members are free. The fence rises whenever the set changes, so that no former owner can settle.
+        """
+
+    async def release(self, group: str, member: str) -> None:
+        """Give all lanes back at once."""
+
+    async def settle(self, settlement: Settlement) -> Appended | None:
+        """Commit the whole settlement in one transaction; returns where its events went.
+
+        Raises:
+            Fenced: the lease is lost; nothing was committed.
+            Conflict: a recorded statement touched another number of rows; nothing was committed.
+        """
+
+    async def due(self, lease: Lease, now: float, limit: int = 500) -> list[Parked]:
+        """Retries of the lease's lanes that are due, oldest event of each key first, with their records."""
+
+    async def held(self, lease: Lease) -> Held:
+        """The keys that wait behind a parked event, in the lease's lanes."""
+
+    async def groups(self) -> list[GroupStatus]:
+        """Every group there is."""
+
+    async def parked(self, group: str | None = None, state: str | None = None, limit: int = 1000) -> list[Parked]:
+        """What is set aside, with records, oldest first."""
+
+    async def retry(self, group: str, orders: Sequence[int] | None = None) -> int:
+        """Make dead (or waiting) events due now, all of the group unless `orders` says which; says how many."""
+
+    async def discard(self, group: str, orders: Sequence[int] | None = None) -> int:
+        """Drop dead events for good; those waiting behind them go on."""
+
+    async def set_state(self, group: str, state: Literal["live", "paused"]) -> None:
+        """Pause or resume a group, for all its members."""
+
+    async def reset(self, group: str, to: Position) -> None:
+        """Move every lane to `to` and forget what is parked: the group hears from there again."""
+
+    async def forget(self, group: str) -> None:
+        """Delete a group with all it has parked."""
+
+

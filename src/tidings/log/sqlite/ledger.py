@@ -1,0 +1,290 @@
+"""Groups, lanes and what is parked: the ledger's questions, as SQL run by the log's threads."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from tidings.clock import Clock
+from tidings.errors import ConfigurationError, Fenced
+from tidings.log.balance import share
+from tidings.log.bell import Bell
+from tidings.log.interface import LANES, Appended, Group, GroupStatus, Held, Lease, Parked, Settlement
+from tidings.log.position import Position
+from tidings.log.sqlite import parked
+from tidings.log.sqlite.members import Members
+from tidings.log.sqlite.reading import refuse_damaged
+from tidings.log.sqlite.schema import create_lanes, tip_of
+from tidings.log.sqlite.session import Session
+from tidings.log.sqlite.sidecar import Sidecar
+from tidings.log.sqlite.threads import Threads
+from tidings.log.sqlite.transaction import OpenTransaction, run_writes
+
+_MOVE = """
+UPDATE tidings_lanes SET position = max(position, ?) WHERE group_name = ? AND owner = ? AND fence = ?"""
+_OWNED = "SELECT count(*) FROM tidings_lanes WHERE group_name = ? AND owner = ? AND fence = ?"
+_LANES = "SELECT owner, position, fence FROM tidings_lanes WHERE group_name = ? ORDER BY lane"
+_GROUPS = """
+SELECT g.name, g.patterns, g.state,
+  (SELECT min(position) FROM tidings_lanes WHERE group_name = g.name),
+  (SELECT count(*) FROM tidings_parked WHERE group_name = g.name AND state = 'retry'),
+  (SELECT count(*) FROM tidings_parked WHERE group_name = g.name AND state = 'blocked'),
+  (SELECT count(*) FROM tidings_parked WHERE group_name = g.name AND state = 'dead'),
+  (SELECT group_concat(DISTINCT owner) FROM tidings_lanes WHERE group_name = g.name AND owner IS NOT NULL)
+FROM tidings_groups g ORDER BY g.name"""
+
+
+class SqliteLedger:
+    """The ledger in a SQLite log's file."""
+
+    def __init__(self, threads: Threads, members: Members, sidecar: Sidecar, bell: Bell, clock: Clock) -> None:
+        self._threads = threads
+        self._members = members
+        self._sidecar = sidecar
+        self._bell = bell
+        self._clock = clock
+
+    async def enter(self) -> str:
+        """Become a member: a locked file says that this process lives."""
+        return await self._threads.read(lambda connection: self._members.enter())
+
+    async def leave(self, member: str) -> None:
+        """Give back every lane, in every group, and be a member no more."""
+        await self._threads.write(lambda session, careful: _bury(session, [member]))
+        await self._threads.read(lambda connection: self._members.leave(member))
+
+    async def pulse(self, member: str) -> None:
+        """Show that this member works, and bury those that died or have stood still longer than a lease."""
+        lost, tip, control = await self._threads.read(lambda connection: self._look_around(connection, member))
+        self._bell.news(tip, control)
+        if lost:
+            await self._threads.write(lambda session, careful: _bury(session, lost))
+            await self._threads.read(lambda connection: self._members.forget(lost))
+
+    async def join(self, group: Group) -> None:
+        """Record the group's start, if it is new."""
+        start = await self._threads.read(lambda connection: self._start(connection, group.start))
+        patterns = msgspec.json.encode(group.patterns).decode()
+        now = self._clock.now()
+
+        def run(session: Session, careful: bool) -> None:
+            known = session.connection.execute(
+                "SELECT patterns FROM tidings_groups WHERE name = ?", (group.name,)
+            ).fetchone()
+            if known is None:
+                session.execute(
+                    "INSERT INTO tidings_groups(name, patterns, created_at) VALUES (?, ?, ?)",
+                    (group.name, patterns, now),
+                )
+                create_lanes(session.connection, group.name, start)
+                session.control = True
+            elif known[0] != patterns:
+                session.execute("UPDATE tidings_groups SET patterns = ? WHERE name = ?", (patterns, group.name))
+
+        await self._threads.write(run)
+
+    async def claim(self, group: str, member: str) -> Lease:
+        """Take this member's fair share of the lanes; see `share`."""
+        lease: Lease = await self._threads.write(lambda session, careful: self._claim(session, group, member))
+        return lease
+
+    async def release(self, group: str, member: str) -> None:
+        """Give all lanes of one group back."""
+        await self._threads.write(lambda session, careful: _release(session, member, group))
+
+    async def settle(self, settlement: Settlement) -> Appended | None:
+        """Commit the whole settlement in one transaction."""
+        appended: Appended | None = await self._threads.write(
+            lambda session, careful: self._settle(session, settlement, careful=careful),
+            exclusive=settlement.work is not None or bool(settlement.writes),
+            essential=True,
+            weight=1 + len(settlement.events),
+        )
+        return appended
+
+    async def due(self, lease: Lease, now: float, limit: int = 500) -> list[Parked]:
+        """What may be handled again, in the order of the log."""
+        due = await self._threads.read(lambda connection: parked.due(connection, lease, now, limit))
+        refuse_damaged((one.record for one in due if one.record is not None), self._threads.epoch)
+        return due
+
+    async def held(self, lease: Lease) -> Held:
+        """The keys that wait, in the lease's lanes."""
+        return await self._threads.read(lambda connection: parked.held(connection, lease))
+
+    async def groups(self) -> list[GroupStatus]:
+        """Every group there is."""
+
+        def run(connection: Any) -> list[GroupStatus]:
+            tip = tip_of(connection)
+            return [self._status(row, tip) for row in connection.execute(_GROUPS)]
+
+        return await self._threads.read(run)
+
+    async def parked(self, group: str | None = None, state: str | None = None, limit: int = 1000) -> list[Parked]:
+        """What is set aside, oldest first."""
+        return await self._threads.read(lambda connection: parked.listed(connection, group, state, limit))
+
+    async def retry(self, group: str, orders: Sequence[int] | None = None) -> int:
+        """Make parked events due now."""
+        return await self._change(group, lambda session: parked.retry(session, group, orders))
+
+    async def discard(self, group: str, orders: Sequence[int] | None = None) -> int:
+        """Drop dead events for good."""
+        return await self._change(group, lambda session: parked.discard(session, group, orders))
+
+    async def set_state(self, group: str, state: Literal["live", "paused"]) -> None:
+        """Pause or resume a group."""
+        sql = "UPDATE tidings_groups SET state = ? WHERE name = ?"
+        await self._change(group, lambda session: session.execute(sql, (state, group)).rowcount)
+
+    async def reset(self, group: str, to: Position) -> None:
+        """Move every lane to `to`, and forget what is parked."""
+        order = await self._threads.read(lambda connection: self._threads.order(connection, to))
+
+        def run(session: Session) -> int:
+            # The fence rises: whoever is in the middle of a batch must not move the lanes back.
+            session.execute("UPDATE tidings_groups SET fence = fence + 1 WHERE name = ?", (group,))
+            session.execute("DELETE FROM tidings_parked WHERE group_name = ?", (group,))
+            sql = "UPDATE tidings_lanes SET position = ?, owner = NULL WHERE group_name = ?"
+            return session.execute(sql, (order, group)).rowcount
+
+        await self._change(group, run)
+
+    async def forget(self, group: str) -> None:
+        """Delete a group."""
+
+        def run(session: Session) -> int:
+            for table in ("lanes", "members", "parked"):
+                session.execute(f"DELETE FROM tidings_{table} WHERE group_name = ?", (group,))
+            return session.execute("DELETE FROM tidings_groups WHERE name = ?", (group,)).rowcount
+
+        await self._change(group, run)
+
+    def close(self) -> None:
+        """Be no member any more, as when a process dies: the next `pulse` of another one frees the lanes."""
+        self._members.close()
+
+    async def _change(self, group: str, change: Any) -> int:
+        def run(session: Session, careful: bool) -> int:
+            known = session.connection.execute("SELECT 1 FROM tidings_groups WHERE name = ?", (group,)).fetchone()
+            if known is None:
+                raise ConfigurationError(f"there is no group {group!r}: 'tidings groups' lists those there are")
+            changed: int = change(session)
+            session.control = True
+            return changed
+
+        count: int = await self._threads.write(run, essential=True)
+        return count
+
+    def _look_around(self, connection: Any, member: str) -> tuple[list[str], Position, int]:
+        self._threads.check_file()
+        known = [row[0] for row in connection.execute("SELECT DISTINCT member FROM tidings_members")]
+        head = self._sidecar.read_head()
+        tip = self._threads.epoch.position(tip_of(connection))
+        return self._members.lost(member, known), tip, head.control if head else self._bell.control
+
+    def _start(self, connection: Any, start: str) -> int:
+        if start == "earliest":
+            return 0
+        return tip_of(connection) if start == "latest" else self._threads.order(connection, start)
+
+    def _status(self, row: Any, tip: int) -> GroupStatus:
+        name, patterns, state, position, retry, blocked, dead, members = row
+        return GroupStatus(
+            name,
+            tuple(msgspec.json.decode(patterns)),
+            state,
+            self._threads.epoch.position(position),
+            tip - position,
+            retry,
+            blocked,
+            dead,
+            tuple(sorted(members.split(","))) if members else (),
+        )
+
+    def _claim(self, session: Session, group: str, member: str) -> Lease:
+        connection = session.connection
+        found = connection.execute("SELECT state, fence FROM tidings_groups WHERE name = ?", (group,)).fetchone()
+        if found is None:
+            raise ConfigurationError(f"there is no group {group!r}: it was deleted; start its application again")
+        state, fence = found
+        sql = "SELECT member FROM tidings_members WHERE group_name = ? ORDER BY member"
+        members = [row[0] for row in connection.execute(sql, (group,))]
+        if member not in members:
+            session.execute("INSERT INTO tidings_members VALUES (?, ?)", (group, member))
+            session.control = True
+            members.append(member)
+        rows = connection.execute(_LANES, (group,)).fetchall()
+        wanted = share([row[0] for row in rows], members, member)
+        owned = {lane for lane, row in enumerate(rows) if row[0] == member}
+        if wanted != owned:
+            fence += 1
+            _restamp(session, group, member, fence, wanted, owned)
+        else:
+            fence = max((rows[lane][2] for lane in owned), default=fence)
+        lanes = {lane: rows[lane][1] for lane in sorted(wanted)}
+        epoch = self._threads.epoch
+        cursor = epoch.position(min(lanes.values(), default=0))
+        return Lease(group, member, fence, lanes, cursor, epoch, state, len(members))
+
+    def _settle(self, session: Session, settlement: Settlement, *, careful: bool) -> Appended | None:
+        lease = settlement.lease
+        self._check_fence(session, lease)
+        if settlement.work is not None:
+            session.flush()
+            session.writes += 1
+            with OpenTransaction(session.connection) as tx:
+                settlement.work(tx, careful=careful)
+        if settlement.upto is not None:
+            order = self._threads.order(session.connection, settlement.upto)
+            session.execute(_MOVE, (order, lease.group, lease.member, lease.fence))
+        if settlement.writes:
+            session.flush()
+            session.writes += 1
+            run_writes(session.connection, settlement.writes)
+        if settlement.cleared:
+            parked.clear(session, lease.group, settlement.cleared)
+        if settlement.parked:
+            parked.keep(session, lease.group, settlement.parked, self._clock.now())
+        first = session.tip + 1
+        session.absorb(settlement.events, careful=careful)
+        if session.tip < first:
+            return None
+        return Appended(session.epoch.position(first), session.epoch.position(session.tip))
+
+    def _check_fence(self, session: Session, lease: Lease) -> None:
+        owned = session.connection.execute(_OWNED, (lease.group, lease.member, lease.fence)).fetchone()[0]
+        if owned != len(lease.lanes):
+            raise Fenced(lease.group, lease.member)
+
+
+def _restamp(session: Session, group: str, member: str, fence: int, wanted: set[int], owned: set[int]) -> None:
+    session.execute("UPDATE tidings_groups SET fence = ? WHERE name = ?", (fence, group))
+    for lane in range(LANES):
+        if lane in wanted:
+            sql = "UPDATE tidings_lanes SET owner = ?, fence = ? WHERE group_name = ? AND lane = ?"
+            session.execute(sql, (member, fence, group, lane))
+        elif lane in owned:
+            session.execute(
+                "UPDATE tidings_lanes SET owner = NULL WHERE group_name = ? AND lane = ?", (group, lane)
+            )
+    session.control = True
+
+
+def _release(session: Session, member: str, group: str) -> None:
+    session.execute("DELETE FROM tidings_members WHERE group_name = ? AND member = ?", (group, member))
+    session.execute("UPDATE tidings_lanes SET owner = NULL WHERE group_name = ? AND owner = ?", (group, member))
+    session.control = True
+
+
+def _bury(session: Session, members: Sequence[str]) -> None:
+    for member in members:
+        known = session.connection.execute("SELECT 1 FROM tidings_members WHERE member = ? LIMIT 1", (member,))
+        if known.fetchone() is None:
+            continue  # a stalled member is buried once, however long it stands still
+        session.execute("DELETE FROM tidings_members WHERE member = ?", (member,))
+        session.execute("UPDATE tidings_lanes SET owner = NULL WHERE owner = ?", (member,))
+        session.control = True
+
+

@@ -1,0 +1,288 @@
+"""`SqliteLog`: the log as its users hold it. Opening checks what can be checked; the threads do the work."""
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+from tidings.clock import Clock, SystemClock
+from tidings.errors import LogDamaged, LogError
+from tidings.events import Event
+from tidings.log.bell import Bell
+from tidings.log.interface import ALL, ANY, Appended, Expect, Slice, Where
+from tidings.log.position import START, Position
+from tidings.log.record import draft
+from tidings.log.sqlite import reading
+from tidings.log.sqlite.failures import translated
+from tidings.log.sqlite.ledger import SqliteLedger
+from tidings.log.sqlite.members import Members
+from tidings.log.sqlite.schema import epochs, migrate, tip_of
+from tidings.log.sqlite.session import Session
+from tidings.log.sqlite.sidecar import Head, Sidecar
+from tidings.log.sqlite.threads import Threads
+from tidings.log.sqlite.transaction import RecordedTransaction, run_writes
+from tidings.log.sqlite.watch import drain, watch
+from tidings.log.sqlite.writer import Writer, lock_within
+from tidings.log.tailing import tail
+
+_BUSY_MS = 5000  # for writers outside tidings; ours queue at the flock
+
+
+class SqliteLog:
+    """A log in one SQLite file, shared by the processes of one machine. Make it with `open`."""
+
+    def __init__(self, path: Path, sidecar: Sidecar, threads: Threads, bell: Bell, ledger: SqliteLedger) -> None:
+        self.path = path
+        self.url = f"sqlite:///{path}"
+        self.bell = bell
+        self.ledger = ledger
+        self.threads = threads
+        self._sidecar = sidecar
+        self._watched: dict[asyncio.AbstractEventLoop, int] = {}
+        bell.on_listen = self._watch_bell
+
+    @classmethod
+    async def open(
+        cls,
+        path: str | Path,
+        *,
+        clock: Clock | None = None,
+        synchronous: str = "FULL",
+        lock_timeout: float = 10.0,
+        lease: float = 15.0,
+    ) -> Self:
+        """Open the file at `path`, and create it, readable by its owner only, when it is not there.
+
+        `synchronous="NORMAL"` is faster and may lose the last commits when the machine loses power. After
+        `lock_timeout` seconds behind another writer a call gives up; a member that has not shown itself for `lease`
+        seconds loses its lanes.
+
+        Raises:
+            LogDamaged: it is no database, or ends before what was once committed.
+            NewerSchema, LogReadOnly, LogLocked: it cannot be used by this process.
+            ConfigurationError: the place does not suit a log.
+        """
+        loop = asyncio.get_running_loop()
+        opened = partial(_open, Path(path), clock or SystemClock(), synchronous, lock_timeout, lease)
+        sidecar, threads, bell, ledger = await loop.run_in_executor(None, opened)
+        return cls(Path(path), sidecar, threads, bell, ledger)
+
+    async def append(
+        self,
+        events: Sequence[Event],
+        *,
+        stream: str | None = None,
+        expect: Expect = ANY,
+        tx: Any = None,
+        public: bool | None = None,
+    ) -> Appended:
+        """Record `events`, all or none; see `Log.append`."""
+        shown = stream is None if public is None else public
+        drafts = [draft(event, public=shown, stream=stream) for event in events]
+        if tx is not None:
+            if stream is not None or expect is not ANY:
+                raise LogError("a recorded transaction appends without a stream or an expectation: leave them out")
+            tx.drafts += drafts
+            return Appended(START, START)
+        if not drafts:
+            return Appended(START, START)
+
+        def run(session: Session, careful: bool) -> Appended:
+            return session.append(drafts, stream, expect, careful=careful)
+
+        appended: Appended = await self.threads.write(run, weight=len(drafts))
+        return appended
+
+    async def absorb(self, events: Sequence[Event], *, public: bool = False) -> int:
+        """Record those not yet recorded, and say how many were new."""
+        drafts = [draft(event, public=public) for event in events]
+        if not drafts:
+            return 0
+
+        def run(session: Session, careful: bool) -> int:
+            return session.absorb(drafts, careful=careful)[0]
+
+        new: int = await self.threads.write(run, weight=len(drafts), essential=True)
+        return new
+
+    async def scan(self, after: Position, where: Where = ALL, limit: int = 500) -> Slice:
+        """One look past `after`, without waiting."""
+        threads = self.threads
+        return await threads.read(
+            lambda connection: reading.scan(connection, threads.epoch, threads.order(connection, after), where, limit)
+        )
+
+    def tail(self, *, after: Position = START, where: Where = ALL, batch: int = 500) -> AsyncIterator[Slice]:
+        """Everything past `after`, in slices, and then whatever comes."""
+        return tail(self, after, where, batch)
+
+    async def read(
+        self, stream: str, *, after: int = 0, upto: int | None = None, backwards: bool = False, batch: int = 500
+    ) -> AsyncIterator[Slice]:
+        """One stream's records by version, `after` excluded and `upto` included."""
+        epoch = self.threads.epoch
+        while True:
+            rows = await self.threads.read(
+                lambda connection: reading.stream(connection, stream, after, upto, backwards, batch)  # noqa: B023
+            )
+            if rows:
+                first, last = epoch.position(rows[0][0]), epoch.position(rows[-1][0])
+                yield Slice(reading.checked(rows, epoch), first, last, at_head=len(rows) < batch, epoch=epoch)
+            if len(rows) < batch:
+                return
+            if backwards:
+                upto = rows[-1][8] - 1
+            else:
+                after = rows[-1][8]
+
+    async def head(self) -> Position:
+        """The newest position; what is committed here is safe to read."""
+        return self.threads.epoch.position(await self.threads.read(tip_of))
+
+    async def tip(self) -> Position:
+        """The newest position given out: the same as the head, as orders are given out under the lock."""
+        return await self.head()
+
+    async def position_at(self, moment: float) -> Position:
+        """The last position recorded before `moment` (seconds since 1970 UTC, log time)."""
+        order = await self.threads.read(lambda connection: reading.order_at(connection, int(moment * 1e6)))
+        return self.threads.epoch.position(order)
+
+    async def find(self, event_id: str) -> Slice:
+        """The records with this id, of whatever source."""
+        epoch = self.threads.epoch
+        rows = await self.threads.read(lambda connection: reading.with_id(connection, event_id))
+        return Slice(reading.checked(rows, epoch), START, START, at_head=False, epoch=epoch)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[RecordedTransaction]:
+        """A transaction of the caller's own, committed when the block ends and forgotten when it raises.
+
+        Raises:
+            Conflict: a statement touched another number of rows than it said; nothing was committed.
+        """
+        tx = self.recorder()
+        yield tx
+        if not tx.writes and not tx.drafts:
+            return
+
+        def run(session: Session, careful: bool) -> None:
+            session.flush()
+            session.writes += 1
+            run_writes(session.connection, tx.writes)
+            if tx.drafts:
+                session.append(tx.drafts, careful=careful)
+
+        await self.threads.write(run, exclusive=True)
+
+    def recorder(self) -> RecordedTransaction:
+        """The `tx` of an `async def` handler."""
+        return RecordedTransaction(self._fetch)
+
+    async def close(self) -> None:
+        """Finish what was asked for, and let go of the files."""
+        if not self.threads.refuse():
+            return
+        for loop, descriptor in self._watched.items():
+            if not loop.is_closed():
+                loop.remove_reader(descriptor)
+            os.close(descriptor)
+        self._watched.clear()
+        await asyncio.get_running_loop().run_in_executor(None, self._close)
+
+    def _close(self) -> None:
+        self.threads.close()
+        if self.threads.is_ours:
+            self.ledger.close()
+        self._sidecar.close()
+
+    async def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
+        return await self.threads.read(lambda connection: connection.execute(sql, parameters).fetchall())
+
+    def _watch_bell(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop in self._watched:
+            return
+        descriptor = watch(str(self._sidecar.bell_path))
+        if descriptor is not None:
+            self._watched[loop] = descriptor
+            loop.add_reader(descriptor, self._heard, descriptor)
+
+    def _heard(self, descriptor: int) -> None:
+        drain(descriptor)
+        head = self._sidecar.read_head()
+        if head is not None:
+            self.bell.news(self.threads.epoch.position(head.tip), head.control)
+
+
+def _open(
+    path: Path, clock: Clock, synchronous: str, lock_timeout: float, lease: float
+) -> tuple[Sidecar, Threads, Bell, SqliteLedger]:
+    path = path.absolute()
+    sidecar = Sidecar(path)
+    bell = Bell()
+    writing: sqlite3.Connection | None = None
+    lock_within(sidecar, lock_timeout)
+    try:
+        try:
+            writing = _connect(path, synchronous)
+            migrate(writing, str(path))
+            lives = epochs(writing)
+            _check_head(sidecar, writing, lives[-1].counter, str(path))
+        finally:
+            sidecar.unlock()
+        reading_connection = _connect(path, synchronous)
+        reading_connection.execute("PRAGMA query_only = 1")
+    except sqlite3.Error as error:
+        if writing is not None:
+            writing.close()
+        holder = sidecar.holder()
+        sidecar.close()
+        raise translated(error, str(path), holder) from error
+    except BaseException:
+        if writing is not None:
+            writing.close()
+        sidecar.close()
+        raise
+    sidecar.fill_reserve()
+
+    def committed(tip: int) -> None:
+        bell.news(lives[-1].position(tip), sidecar.control)
+
+    writer = Writer(writing, sidecar, lives[-1], clock, lock_timeout=lock_timeout, on_commit=committed)
+    threads = Threads(reading_connection, writer, sidecar, lives)
+    return sidecar, threads, bell, SqliteLedger(threads, Members(sidecar.members, lease), sidecar, bell, clock)
+
+
+def _connect(path: Path, synchronous: str) -> sqlite3.Connection:
+    if synchronous.upper() not in ("FULL", "NORMAL", "EXTRA"):
+        raise LogError(f"synchronous={synchronous!r} is not a way to keep events: use FULL, NORMAL or EXTRA")
+    connection = sqlite3.connect(
+        path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_head(sidecar: Sidecar, connection: sqlite3.Connection, epoch: int, path: str) -> None:
+    head = sidecar.read_head()
+    tip = tip_of(connection)
+    if head is not None and head.epoch == epoch and tip < head.tip:
+        raise LogDamaged(f"it ends at {tip}, but {head.tip} was committed: its last events are lost", path=path)
+    if head is None:
+        life = epochs(connection)[-1]
+        sidecar.write_head(Head(life.counter, life.mark, tip, 0, 0))
+    else:
+        sidecar.control = head.control
+
+

@@ -1,0 +1,86 @@
+"""Who is alive: a file a process, locked by the kernel while it lives and touched while it works."""
+
+import contextlib
+import fcntl
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from tidings.clock import wall_nanoseconds
+
+
+class Members:
+    """The member files of one log."""
+
+    def __init__(self, folder: Path, lease: float) -> None:
+        self._folder = folder
+        self._lease = lease
+        self._held: dict[str, int] = {}
+
+    def enter(self) -> str:
+        """A new name, `<pid>-<random>`, and its locked file."""
+        while True:
+            member = f"{os.getpid()}-{secrets.token_hex(4)}"
+            path = self._folder / member
+            descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if path.exists():
+                self._held[member] = descriptor
+                return member
+            os.close(descriptor)  # somebody took it for a dead member's before it was locked
+
+    def leave(self, member: str) -> None:
+        """Unlock and remove the file."""
+        descriptor = self._held.pop(member, None)
+        if descriptor is not None:
+            (self._folder / member).unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def lost(self, member: str, known: Iterable[str]) -> list[str]:
+        """Touch `member`'s own file, and name those whose process died or has not touched theirs for a lease.
+
+        Those `known` to the ledger without a file are lost too: their log was closed, or the folder is a new one.
+        """
+        if member in self._held:
+            with contextlib.suppress(OSError):
+                os.utime(self._held[member])
+        names = {*known, *os.listdir(self._folder)} - self._held.keys()
+        return [name for name in sorted(names) if self._is_lost(name)]
+
+    def forget(self, members: list[str]) -> None:
+        """Remove the files of the dead; those of the stalled stay, as they may come back."""
+        for name in members:
+            self._is_dead(name, remove=True)
+
+    def close(self) -> None:
+        """Leave as whoever is still entered."""
+        for member in list(self._held):
+            self.leave(member)
+
+    def _is_lost(self, name: str) -> bool:
+        return self._is_dead(name) or self._is_stalled(name)
+
+    def _is_stalled(self, name: str) -> bool:
+        try:
+            # Against the machine's clock, which stamps files: a manual clock moves none.
+            return wall_nanoseconds() - (self._folder / name).stat().st_mtime_ns > self._lease * 1e9
+        except FileNotFoundError:
+            return False
+
+    def _is_dead(self, name: str, *, remove: bool = False) -> bool:
+        path = self._folder / name
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        else:
+            if remove:  # while it is locked: who is just entering under this name then sees that it is gone
+                path.unlink(missing_ok=True)
+            return True
+        finally:
+            os.close(descriptor)

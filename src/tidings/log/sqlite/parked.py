@@ -1,0 +1,138 @@
+"""What groups have set aside: retries, events that wait behind one, dead letters.
+
+The order of a key is kept by its *head*, the oldest of its parked events that blocks. A head that is waiting for its
+retry, or dead, holds the rest; when it is gone the next becomes the head. Nothing needs to be marked for that.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from tidings.log.interface import LANES, Held, Lease, Parked
+from tidings.log.record import Record
+from tidings.log.sqlite.session import Session
+
+_PARKED = "p.position, p.slot, p.key, p.event_id, p.type, p.state, p.attempts, p.due, p.reason, p.detail, p.parked_at"
+_RECORD = (
+    "e.type, e.version, e.data, e.checksum, e.slot, e.recorded_at, e.stream, e.stream_version, e.envelope"
+)
+_JOIN = f"""
+SELECT {_PARKED}, p.group_name, p.blocks, {_RECORD}
+FROM tidings_parked p LEFT JOIN tidings_events e ON e.position = p.position"""
+_HEADS = """
+SELECT key, min(position), state, due FROM tidings_parked
+WHERE group_name = ? AND key IS NOT NULL AND blocks {lanes} GROUP BY key"""
+_FREE = """
+SELECT min(due) FROM tidings_parked WHERE group_name = ? AND state = 'retry' AND (key IS NULL OR NOT blocks) {lanes}"""
+_KEEP = """
+INSERT INTO tidings_parked VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (group_name, position) DO UPDATE SET state = excluded.state, attempts = excluded.attempts,
+  due = excluded.due, reason = excluded.reason, detail = excluded.detail, blocks = excluded.blocks"""
+
+
+def due(connection: sqlite3.Connection, lease: Lease, now: float, limit: int) -> list[Parked]:
+    """Retries that are due and, behind each that has its turn, the events of its key up to one that must wait."""
+    lanes = _in_lanes(lease)
+    heads = connection.execute(_HEADS.format(lanes=lanes), (lease.group,)).fetchall()
+    keys = [key for key, _, state, when in heads if state == "blocked" or (state == "retry" and when <= now)]
+    marks = ",".join("?" * len(keys[:limit]))
+    sql = f"""{_JOIN} WHERE p.group_name = ? AND (
+      (p.key IN ({marks}) AND p.blocks)
+      OR ((p.key IS NULL OR NOT p.blocks) AND p.state = 'retry' AND p.due <= ?))
+      {lanes.replace("slot", "p.slot")} ORDER BY p.position LIMIT ?"""
+    rows = connection.execute(sql, (lease.group, *keys[:limit], now, limit))
+    return _in_turn([_parked(row) for row in rows], now)
+
+
+def held(connection: sqlite3.Connection, lease: Lease) -> Held:
+    """How many events of each key are parked, and when the next retry is due."""
+    lanes = _in_lanes(lease)
+    heads = connection.execute(_HEADS.format(lanes=lanes), (lease.group,)).fetchall()
+    counts = f"""
+    SELECT key, count(*), sum(state = 'blocked') FROM tidings_parked
+    WHERE group_name = ? AND key IS NOT NULL AND blocks {lanes} GROUP BY key"""
+    rows = connection.execute(counts, (lease.group,)).fetchall()
+    free = connection.execute(_FREE.format(lanes=lanes), (lease.group,)).fetchone()[0]
+    waits = [0.0 if state == "blocked" else when for _, _, state, when in heads if state != "dead"]
+    if free is not None:
+        waits.append(free)
+    return Held({key: count for key, count, _ in rows}, min(waits, default=None), sum(row[2] for row in rows))
+
+
+def listed(connection: sqlite3.Connection, group: str | None, state: str | None, limit: int) -> list[Parked]:
+    """What is set aside, of one group or all, in one state or any."""
+    sql = f"{_JOIN} WHERE (? IS NULL OR p.group_name = ?) AND (? IS NULL OR p.state = ?) ORDER BY p.position LIMIT ?"
+    return [_parked(row) for row in connection.execute(sql, (group, group, state, state, limit))]
+
+
+def keep(session: Session, group: str, parked: Sequence[Parked], now: float) -> None:
+    """Set events aside, or change what is known of those that are."""
+    for one in parked:
+        session.execute(
+            _KEEP,
+            (
+                group,
+                one.order,
+                one.slot,
+                one.key,
+                one.event_id,
+                one.type,
+                one.state,
+                one.attempts,
+                one.due,
+                one.reason,
+                one.detail,
+                now,
+                one.blocks,
+            ),
+        )
+
+
+def clear(session: Session, group: str, orders: Sequence[int]) -> None:
+    """Forget events that are done."""
+    for order in orders:
+        session.execute("DELETE FROM tidings_parked WHERE group_name = ? AND position = ?", (group, order))
+
+
+def retry(session: Session, group: str, orders: Sequence[int] | None) -> int:
+    """Make dead or waiting events due now; their attempts start again."""
+    sql = "UPDATE tidings_parked SET state = 'retry', due = 0, attempts = 0 WHERE group_name = ? AND state != 'blocked'"
+    return _each(session, sql, group, orders)
+
+
+def discard(session: Session, group: str, orders: Sequence[int] | None) -> int:
+    """Drop dead events."""
+    return _each(session, "DELETE FROM tidings_parked WHERE group_name = ? AND state = 'dead'", group, orders)
+
+
+def _each(session: Session, sql: str, group: str, orders: Sequence[int] | None) -> int:
+    if orders is None:
+        return session.execute(sql, (group,)).rowcount
+    return sum(session.execute(f"{sql} AND position = ?", (group, order)).rowcount for order in orders)
+
+
+def _in_turn(parked: Sequence[Parked], now: float) -> list[Parked]:
+    stopped: set[str] = set()  # keys at an event that is dead, or due later
+    found = []
+    for one in parked:
+        if one.key is not None and one.blocks:
+            if one.state == "dead" or (one.state == "retry" and one.due > now):
+                stopped.add(one.key)
+            if one.key in stopped:
+                continue
+        found.append(one)
+    return found
+
+
+def _in_lanes(lease: Lease) -> str:
+    if len(lease.lanes) == LANES:
+        return ""
+    return f"AND slot % {LANES} IN ({','.join(map(str, lease.lanes))})"
+
+
+def _parked(row: Sequence[Any]) -> Parked:
+    (order, slot, key, event_id, type_, state, attempts, when, reason, detail, at, group, blocks, *recorded) = row
+    record = Record(order, *recorded) if recorded[0] is not None else None
+    return Parked(
+        order, slot, key, event_id, type_, state, attempts, when, reason, detail, at, group, bool(blocks), record
+    )

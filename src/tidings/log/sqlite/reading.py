@@ -1,0 +1,99 @@
+"""The reader's questions: slices of the log, of a stream, and places by time or id."""
+
+import sqlite3
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import starmap
+from typing import Any
+
+from tidings.errors import LogDamaged
+from tidings.log.interface import LANES, Slice, Where
+from tidings.log.position import Epoch
+from tidings.log.record import Record, damaged
+from tidings.log.sqlite.schema import tip_of
+
+_LEAN = "position, type, version, data, checksum"
+_WHOLE = f"{_LEAN}, slot, recorded_at, stream, stream_version, envelope"
+
+
+def scan(connection: sqlite3.Connection, epoch: Epoch, after: int, where: Where, limit: int) -> Slice:
+    """One look past `after`.
+
+    Raises:
+        LogDamaged: a record's data is not what was written.
+    """
+    tip = tip_of(connection)  # first: what is appended between the two questions waits for the next look
+    if after >= tip:
+        return Slice([], epoch.position(after), epoch.position(after), at_head=True, epoch=epoch)
+    types = tuple(where.types or ())
+    rows = connection.execute(_statement(where, len(types)), (after, tip, *types, limit)).fetchall()
+    full = len(rows) == limit
+    upto = rows[-1][0] if full else tip
+    records = checked(rows, epoch)
+    return Slice(records, epoch.position(after), epoch.position(upto), at_head=upto == tip, epoch=epoch)
+
+
+def stream(
+    connection: sqlite3.Connection, name: str, after: int, upto: int | None, backwards: bool, limit: int
+) -> list[Any]:
+    """A page of one stream's rows by version."""
+    order = "DESC" if backwards else "ASC"
+    sql = f"""
+    SELECT {_WHOLE} FROM tidings_events WHERE stream = ? AND stream_version > ? AND stream_version <= ?
+    ORDER BY stream_version {order} LIMIT ?"""
+    return connection.execute(sql, (name, after, 2**62 if upto is None else upto, limit)).fetchall()
+
+
+def with_id(connection: sqlite3.Connection, event_id: str) -> list[Any]:
+    """The rows with this id, of whatever source."""
+    sql = f"SELECT {_WHOLE} FROM tidings_events WHERE id = ? ORDER BY position"
+    return connection.execute(sql, (event_id,)).fetchall()
+
+
+def order_at(connection: sqlite3.Connection, microseconds: int) -> int:
+    """The last order recorded before a moment: a binary search, as log time never falls."""
+    low, high = 0, tip_of(connection)
+    while low < high:
+        middle = (low + high + 1) // 2
+        sql = "SELECT position, recorded_at FROM tidings_events WHERE position <= ? ORDER BY position DESC LIMIT 1"
+        row = connection.execute(sql, (middle,)).fetchone()
+        if row is None or row[1] < microseconds:
+            low = middle
+        else:
+            high = row[0] - 1
+    return low
+
+
+def checked(rows: list[Any], epoch: Epoch) -> list[Record]:
+    """Rows as records, when the data of each is what was written.
+
+    Raises:
+        LogDamaged: naming the positions of those where it is not.
+    """
+    records = list(starmap(Record, rows))
+    refuse_damaged(records, epoch)
+    return records
+
+
+def refuse_damaged(records: Iterable[Record], epoch: Epoch) -> None:
+    """Check that the data of each is what was written.
+
+    Raises:
+        LogDamaged: naming the positions of those where it is not.
+    """
+    broken = damaged(records)
+    if broken:
+        raise LogDamaged("the data's checksum does not fit", [epoch.position(record.order) for record in broken])
+
+
+@lru_cache(maxsize=256)
+def _statement(where: Where, types: int) -> str:
+    conditions = ["position > ?", "position <= ?"]
+    if where.types is not None:
+        conditions.append(f"type IN ({','.join('?' * types)})")
+    if where.lanes is not None and len(where.lanes) < LANES:
+        conditions.append(f"slot % {LANES} IN ({','.join(map(str, sorted(where.lanes)))})")
+    if where.public:
+        conditions.append("public")
+    columns = _LEAN if where.lean else _WHOLE
+    return f"SELECT {columns} FROM tidings_events WHERE {' AND '.join(conditions)} ORDER BY position LIMIT ?"

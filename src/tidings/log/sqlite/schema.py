@@ -1,0 +1,154 @@
+"""The tables, a comment a column, and the migrations that bring an older file up to them.
+
+All names begin with `tidings_`, because the file is the application's: its own tables stand beside these, so that a
+handler's writes and its cursor commit together.
+"""
+
+import sqlite3
+
+from tidings.errors import NewerSchema
+from tidings.log.interface import LANES
+from tidings.log.position import Epoch
+
+_TABLES = """
+CREATE TABLE tidings_meta(
+  name TEXT PRIMARY KEY,           -- 'schema': the number of the last migration
+  value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tidings_epochs(       -- the lives of this log, see position.py
+  counter INTEGER PRIMARY KEY,
+  mark TEXT NOT NULL,
+  begins_after INTEGER NOT NULL) STRICT;
+
+CREATE TABLE tidings_events(
+  position INTEGER PRIMARY KEY AUTOINCREMENT,  -- AUTOINCREMENT bears load: without it trimmed numbers are given again
+  id TEXT NOT NULL,
+  source TEXT NOT NULL,
+  type TEXT NOT NULL,
+  version INTEGER NOT NULL,        -- of the contract
+  slot INTEGER NOT NULL,           -- hash of the delivery key, 0 to 255
+  key TEXT,
+  stream TEXT,
+  stream_version INTEGER,          -- dense within the stream, from 1
+  recorded_at INTEGER NOT NULL,    -- microseconds since 1970, never falling
+  public INTEGER NOT NULL,         -- 1: outbound relays it
+  envelope BLOB NOT NULL,          -- the rest of the CloudEvent, a JSON array
+  data BLOB NOT NULL,              -- as it came: JSON, or bytes if the content type says so
+  checksum INTEGER NOT NULL        -- CRC-32 of data; above it 31 bits of type, version and envelope
+) STRICT;
+CREATE UNIQUE INDEX tidings_events_id ON tidings_events(id, source);
+CREATE UNIQUE INDEX tidings_events_stream ON tidings_events(stream, stream_version) WHERE stream IS NOT NULL;
+
+CREATE TABLE tidings_streams(
+  stream TEXT PRIMARY KEY,
+  version INTEGER NOT NULL,
+  closed INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tidings_groups(
+  name TEXT PRIMARY KEY,
+  patterns TEXT NOT NULL,          -- JSON array
+  state TEXT NOT NULL DEFAULT 'live' CHECK (state IN ('live', 'paused')),
+  fence INTEGER NOT NULL DEFAULT 0, -- the last one given out
+  created_at REAL NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tidings_members(      -- who wants lanes of which group; a row outlives its process until it is buried
+  group_name TEXT NOT NULL,
+  member TEXT NOT NULL,
+  PRIMARY KEY (group_name, member)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tidings_lanes(
+  group_name TEXT NOT NULL,
+  lane INTEGER NOT NULL,           -- slot modulo 16
+  position INTEGER NOT NULL,       -- all up to here is answered
+  owner TEXT,                      -- a member, or nobody
+  fence INTEGER NOT NULL DEFAULT 0, -- the owner's; a settlement with another one commits nothing
+  PRIMARY KEY (group_name, lane)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tidings_parked(
+  group_name TEXT NOT NULL,
+  position INTEGER NOT NULL,       -- of the event
+  slot INTEGER NOT NULL,
+  key TEXT,                        -- NULL: it asks for no order, and holds nobody up
+  event_id TEXT NOT NULL,
+  type TEXT NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('retry', 'blocked', 'dead')),
+  attempts INTEGER NOT NULL,
+  due REAL NOT NULL,               -- seconds since 1970, for 'retry'
+  reason TEXT NOT NULL,            -- the exception in one line
+  detail TEXT NOT NULL,            -- its traceback
+  parked_at REAL NOT NULL,
+  blocks INTEGER NOT NULL,         -- 0: later events of the key do not wait for it
+  PRIMARY KEY (group_name, position)) STRICT, WITHOUT ROWID;
+CREATE INDEX tidings_parked_key ON tidings_parked(group_name, key, position);
+"""
+
+MIGRATIONS = (_TABLES,)  # number n brings the file from schema n to n + 1; released ones never change
+
+
+def migrate(connection: sqlite3.Connection, path: str) -> None:
+    """Bring the file up to this schema, a transaction a migration; call it under the writer's lock.
+
+    Raises:
+        NewerSchema: a newer tidings wrote this file.
+    """
+    found = _schema(connection)
+    if found > len(MIGRATIONS):
+        raise NewerSchema(found, len(MIGRATIONS), path)
+    for number, script in enumerate(MIGRATIONS[found:], start=found + 1):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in _statements(script):
+                connection.execute(statement)
+            connection.execute("INSERT OR REPLACE INTO tidings_meta VALUES ('schema', ?)", (str(number),))
+            if number == 1:
+                add_epoch(connection, Epoch.first())
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def epochs(connection: sqlite3.Connection) -> list[Epoch]:
+    """The lives of this log, oldest first."""
+    rows = connection.execute("SELECT counter, mark, begins_after FROM tidings_epochs ORDER BY counter")
+    return [Epoch(*row) for row in rows]
+
+
+def add_epoch(connection: sqlite3.Connection, epoch: Epoch) -> None:
+    """Begin a new life."""
+    connection.execute(
+        "INSERT INTO tidings_epochs VALUES (?, ?, ?)", (epoch.counter, epoch.mark, epoch.begins_after)
+    )
+
+
+def tip_of(connection: sqlite3.Connection) -> int:
+    """The highest order given out, 0 when none was; it stays when events are trimmed."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'tidings_events'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def create_lanes(connection: sqlite3.Connection, group: str, position: int) -> None:
+    """All lanes of a new group, owned by nobody."""
+    connection.executemany(
+        "INSERT INTO tidings_lanes(group_name, lane, position) VALUES (?, ?, ?)",
+        [(group, lane, position) for lane in range(LANES)],
+    )
+
+
+def _schema(connection: sqlite3.Connection) -> int:
+    known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'tidings_meta'").fetchone()
+    if not known:
+        return 0
+    row = connection.execute("SELECT value FROM tidings_meta WHERE name = 'schema'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _statements(script: str) -> list[str]:
+    statements, current = [], ""
+    for line in script.splitlines(keepends=True):
+        current += line
+        if sqlite3.complete_statement(current):
+            statements.append(current)
+            current = ""
+    return statements

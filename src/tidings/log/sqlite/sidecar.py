@@ -1,0 +1,172 @@
+"""The folder beside the database: what processes tell each other outside SQLite.
+
+`lock`     the writers' queue: flock is fair, SQLite's own waiting is not. Its content names the holder.
+`bell`     the head record: epoch, tip, log time, operators' counter. Written after each commit, never synced. Its
+           change wakes readers; a database that ends before it has lost events.
+`reserve`  a megabyte given back to a full disk, so that answers and dead letters can still be recorded.
+`members/` a file a process, locked while it lives: the kernel tells at once when it dies.
+"""
+
+import fcntl
+import os
+import stat
+import struct
+from pathlib import Path
+from zlib import crc32
+
+import msgspec
+
+from tidings.errors import ConfigurationError, LogReadOnly
+
+_HEAD = struct.Struct("<I8sQQQ")
+_HEAD_SIZE = _HEAD.size + 4
+_LOCK = struct.Struct("<QQ")
+RESERVE = 1 << 20
+_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs", "afs"}
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The head record: what the last commit left behind."""
+
+    epoch: int
+    mark: str
+    tip: int
+    recorded_at: int
+    control: int  # rises when members, lanes, or an operator's wishes change
+
+
+class Sidecar:
+    """The files beside one database, opened by one process."""
+
+    def __init__(self, database: Path) -> None:
+        _check_place(database)
+        self.database = database
+        self.folder = database.with_name(database.name + "-tidings")
+        self.members = self.folder / "members"
+        try:
+            os.close(os.open(database, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            for folder in (self.folder, self.members):
+                folder.mkdir(mode=0o700, exist_ok=True)
+            self._lock = _open(self.folder / "lock")
+            self._bell = _open(self.folder / "bell")
+        except PermissionError as error:
+            raise LogReadOnly(str(database)) from error
+        self.control = 0
+
+    @property
+    def bell_path(self) -> Path:
+        """The file whose change is the ring."""
+        return self.folder / "bell"
+
+    def try_lock(self) -> bool:
+        """Take the writers' lock if it is free."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        self._sign(os.getpid())
+        return True
+
+    def lock(self) -> None:
+        """Take the writers' lock; blocks, in the order of asking."""
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._sign(os.getpid())
+
+    def unlock(self) -> None:
+        """Let the next writer in."""
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def holder(self) -> int | None:
+        """The process that took the lock last."""
+        raw = os.pread(self._lock, _LOCK.size, 0)
+        return _LOCK.unpack(raw)[0] if len(raw) == _LOCK.size else None
+
+    def add_weight(self, weight: int, limit: int) -> bool:
+        """Count what was written since the last checkpoint, by all processes; True, and from zero again, at `limit`."""
+        raw = os.pread(self._lock, _LOCK.size, 0)
+        total = (_LOCK.unpack(raw)[1] if len(raw) == _LOCK.size else 0) + weight
+        due = total >= limit
+        os.pwrite(self._lock, _LOCK.pack(os.getpid(), 0 if due else total), 0)
+        return due
+
+    def read_head(self) -> Head | None:
+        """The head record, or None when there is none, or one being written."""
+        raw = os.pread(self._bell, _HEAD_SIZE, 0)
+        if len(raw) < _HEAD_SIZE or crc32(raw[: _HEAD.size]) != int.from_bytes(raw[_HEAD.size :], "little"):
+            return None
+        epoch, mark, tip, recorded_at, control = _HEAD.unpack(raw[: _HEAD.size])
+        return Head(epoch, mark.decode(), tip, recorded_at, control)
+
+    def write_head(self, head: Head) -> None:
+        """Ring the bell with what was committed. A full disk keeps it silent; the readers' slow look finds the news."""
+        raw = _HEAD.pack(head.epoch, head.mark.encode(), head.tip, head.recorded_at, head.control)
+        try:
+            os.pwrite(self._bell, raw + crc32(raw).to_bytes(4, "little"), 0)
+        except OSError:
+            pass
+
+    def fill_reserve(self) -> None:
+        """Lay the reserve aside, unless it is there or the disk has no room for it."""
+        path = self.folder / "reserve"
+        if path.exists():
+            return
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(descriptor, b"\0" * RESERVE)
+            finally:
+                os.close(descriptor)
+        except OSError:
+            path.unlink(missing_ok=True)
+
+    def free_reserve(self) -> bool:
+        """Give the reserve to a full disk; False when it was given before."""
+        try:
+            (self.folder / "reserve").unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Let go of the files."""
+        os.close(self._lock)
+        os.close(self._bell)
+
+    def _sign(self, pid: int) -> None:
+        os.pwrite(self._lock, pid.to_bytes(8, "little"), 0)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+
+def _check_place(database: Path) -> None:
+    parent = database.parent
+    if not parent.is_dir():
+        raise ConfigurationError(f"the folder {parent} of the log {database} does not exist: create it first")
+    if database.is_symlink():
+        raise ConfigurationError(f"the log {database} is a symbolic link: name the file it points to")
+    mode = parent.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise ConfigurationError(f"the folder {parent} of the log is writable by everybody: chmod o-w {parent}")
+    filesystem = _filesystem(parent)
+    if filesystem in _NETWORK:
+        raise ConfigurationError(
+            f"the log {database} lies on a network file system ({filesystem}), whose locks SQLite cannot trust:"
+            " use a local disk, or postgresql://"
+        )
+
+
+def _filesystem(folder: Path) -> str | None:
+    """The type of file system `folder` is mounted from, where the system tells (Linux)."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return None
+    device = os.stat(folder).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for line in lines:
+        fields = line.split()
+        if fields[2] == number:
+            return fields[fields.index("-") + 1]
+    return None

@@ -1,0 +1,103 @@
+"""The two threads of an open log: one reads, one writes, so that the event loop never touches the file."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from tidings.concurrency import DedicatedThread
+from tidings.errors import LogClosed, LogDamaged, UsedAfterFork
+from tidings.log.position import Epoch, Position, order_of
+from tidings.log.sqlite.failures import translated
+from tidings.log.sqlite.schema import tip_of
+from tidings.log.sqlite.sidecar import Sidecar
+from tidings.log.sqlite.writer import Job, Run, Writer
+
+Result = TypeVar("Result")
+
+
+class Threads:
+    """Runs questions on the reader's connection and jobs on the writer's."""
+
+    def __init__(self, reader: sqlite3.Connection, writer: Writer, sidecar: Sidecar, epochs: list[Epoch]) -> None:
+        self._reader = reader
+        self._sidecar = sidecar
+        self._path = str(sidecar.database)
+        self._inode = os.stat(sidecar.database).st_ino
+        self._thread = DedicatedThread(f"tidings-reader-{sidecar.database.name}")
+        self._pid = os.getpid()
+        self._closed = False
+        self.writer = writer
+        self.epochs = epochs
+
+    @property
+    def epoch(self) -> Epoch:
+        """The life of the log that is now."""
+        return self.epochs[-1]
+
+    @property
+    def is_ours(self) -> bool:
+        """Is this the process that opened the log, and not its fork?"""
+        return os.getpid() == self._pid
+
+    async def read(self, question: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Ask on the reader's thread.
+
+        Raises:
+            LogClosed, UsedAfterFork: this log cannot be asked any more.
+            LogError: what SQLite reported.
+        """
+        self._check()
+        return await self._thread.call(lambda: self._ask(question))
+
+    async def write(
+        self, run: Run, *, exclusive: bool = False, essential: bool = False, weight: int = 1
+    ) -> Any:
+        """Run a job on the writer's thread, in a group commit; returns when it is committed."""
+        self._check()
+        return await self.writer.submit(Job(run, exclusive=exclusive, essential=essential, weight=weight))
+
+    def order(self, connection: sqlite3.Connection, position: Position) -> int:
+        """The order a position stands for.
+
+        Raises:
+            LogTruncated: it is not in this log.
+        """
+        return order_of(position, self.epochs, tip_of(connection))
+
+    def refuse(self) -> bool:
+        """Take no more questions and jobs; False when that was so before."""
+        was_closed, self._closed = self._closed, True
+        return not was_closed
+
+    def close(self) -> None:
+        """Finish what is queued and end both threads; blocks."""
+        if self.is_ours:
+            self.writer.close()
+            self._thread.close()
+            self._reader.close()
+
+    def check_file(self) -> None:
+        """Notice when the file was taken away or replaced under our feet: writes to it would go nowhere.
+
+        Raises:
+            LogDamaged: the path names another file now, or none.
+        """
+        try:
+            same = os.stat(self._path).st_ino == self._inode
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise LogDamaged("the file was removed or replaced while it was open", path=self._path)
+
+    def _ask(self, question: Callable[[sqlite3.Connection], Result]) -> Result:
+        try:
+            return question(self._reader)
+        except sqlite3.Error as error:
+            raise translated(error, self._path, self._sidecar.holder()) from error
+
+    def _check(self) -> None:
+        if not self.is_ours:
+            raise UsedAfterFork(self._pid, os.getpid(), self._path)
+        if self._closed:
+            raise LogClosed(self._path)

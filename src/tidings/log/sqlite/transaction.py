@@ -1,0 +1,165 @@
+"""The user's own SQL in a transaction of the log's: inside it on the writer's thread, or recorded for it.
+
+A handler must not end the transaction it was given, nor stretch it over other databases; statements that would are
+refused before they run.
+"""
+
+import contextlib
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from math import inf
+from typing import Any, Self
+
+from tidings.errors import Conflict, TransactionMisuse
+from tidings.events import Event
+from tidings.log.record import Draft, draft
+
+_FORBIDDEN = {"BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA", "ATTACH", "DETACH", "VACUUM"}
+_COMMENTS = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/)*", re.DOTALL)
+_WORD = re.compile(r"[A-Za-z]*")
+_INSTRUCTIONS = 20_000  # of SQLite's virtual machine between two looks at the clock: well under a millisecond
+Fetch = Callable[[str, Sequence[Any]], Any]
+
+
+@lru_cache(maxsize=1024)
+def check_statement(sql: str) -> None:
+    """Refuse what would end or bend the transaction.
+
+    Raises:
+        TransactionMisuse: the statement is one of transaction control, PRAGMA, ATTACH or VACUUM.
+    """
+    start = _COMMENTS.match(sql)
+    word = _WORD.match(sql, start.end() if start else 0)
+    if word is not None and word.group().upper() in _FORBIDDEN:
+        raise TransactionMisuse(sql)
+
+
+class OpenTransaction:
+    """`tx` of a plain `def` handler: it runs inside the transaction, and reads its own writes."""
+
+    __slots__ = ("_connection", "deadline")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.deadline = inf  # of the monotonic clock: statements that run past it are interrupted
+
+    def __enter__(self) -> Self:
+        self._connection.set_progress_handler(self._is_late, _INSTRUCTIONS)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._connection.set_progress_handler(None, 0)
+
+    @property
+    def is_open(self) -> bool:
+        """Is the transaction still there? SQLite itself ends it when the disk is full."""
+        return self._connection.in_transaction
+
+    @contextlib.contextmanager
+    def attempt(self) -> Iterator[None]:
+        """A savepoint: what was written inside is undone when the block raises."""
+        self._connection.execute("SAVEPOINT attempt")
+        try:
+            yield
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK TO attempt")
+                self._connection.execute("RELEASE attempt")
+            raise
+        self._connection.execute("RELEASE attempt")
+
+    def _is_late(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), *, rows: int | None = None) -> sqlite3.Cursor:
+        """Run one statement and give its cursor.
+
+        Raises:
+            TransactionMisuse: it would end the transaction.
+            Conflict: it touched another number of rows than `rows`.
+        """
+        check_statement(sql)
+        cursor = self._connection.execute(sql, parameters)
+        if rows is not None and cursor.rowcount != rows:
+            raise Conflict(sql, rows, cursor.rowcount)
+        return cursor
+
+    def executemany(self, sql: str, parameters: Sequence[Sequence[Any]]) -> sqlite3.Cursor:
+        """Run one statement with many sets of parameters."""
+        check_statement(sql)
+        return self._connection.executemany(sql, parameters)
+
+    def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query, the handler's own writes included."""
+        return self.execute(sql, parameters).fetchall()
+
+    def executescript(self, script: str) -> None:
+        """Refused: a script commits what came before it."""
+        raise TransactionMisuse(script)
+
+    def commit(self) -> None:
+        """Refused: it commits by itself when the handler returns."""
+        raise TransactionMisuse("commit()")
+
+    def rollback(self) -> None:
+        """Refused: raise instead."""
+        raise TransactionMisuse("rollback()")
+
+
+class RecordedTransaction:
+    """`tx` of an `async def` handler: it never holds the lock, so it reads a committed snapshot and records writes."""
+
+    __slots__ = ("_fetch", "drafts", "public", "writes")
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+        self.writes: list[tuple[str, Sequence[Any], int | None]] = []
+        self.drafts: list[Draft] = []
+
+    async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query, as last committed; what this transaction records is not among them."""
+        check_statement(sql)
+        rows: list[tuple[Any, ...]] = await self._fetch(sql, parameters)
+        return rows
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), *, rows: int | None = None) -> None:
+        """Record one statement. At the commit it must touch `rows` rows, if given, or all is undone.
+
+        Raises:
+            TransactionMisuse: it would end the transaction.
+        """
+        check_statement(sql)
+        self.writes.append((sql, tuple(parameters), rows))
+
+    def append(self, events: Sequence[Event], *, public: bool = True) -> None:
+        """Record events, appended by the same commit."""
+        self.drafts += [draft(event, public=public) for event in events]
+
+    def executescript(self, script: str) -> None:
+        """Refused: a script commits what came before it."""
+        raise TransactionMisuse(script)
+
+    def commit(self) -> None:
+        """Refused: it commits by itself at the end."""
+        raise TransactionMisuse("commit()")
+
+    def rollback(self) -> None:
+        """Refused: raise instead."""
+        raise TransactionMisuse("rollback()")
+
+
+def run_writes(
+    connection: sqlite3.Connection, writes: Sequence[tuple[str, Sequence[Any], int | None]]
+) -> None:
+    """Run recorded statements.
+
+    Raises:
+        Conflict: one touched another number of rows than it should.
+    """
+    for sql, parameters, rows in writes:
+        cursor = connection.execute(sql, parameters)
+        if rows is not None and cursor.rowcount != rows:
+            raise Conflict(sql, rows, cursor.rowcount)

@@ -1,0 +1,292 @@
+"""The one thread of a process that writes to the log: group commit, under a fair lock.
+
+What is queued when the thread is free goes into one transaction; nothing waits for more to come. A job that fails
+before it has written anything fails alone. When one fails later, the transaction is rolled back and its jobs are run
+again, *careful*, each in a transaction of its own: the common case pays nothing for the rare one.
+
+The lock is an flock beside the file, taken before BEGIN: it is fair where SQLite's own waiting is not, and checkpoints
+happen only under it, so that none can race a commit (https://sqlite.org/wal.html#walresetbug).
+"""
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tidings.clock import Clock
+from tidings.errors import CommitUnknown, DiskFull, LogClosed, LogLocked, TidingsError
+from tidings.log.position import Epoch
+from tidings.log.sqlite.failures import translated
+from tidings.log.sqlite.session import Session
+from tidings.log.sqlite.sidecar import Head, Sidecar
+
+Run = Callable[..., Any]  # (session, *, careful) -> result
+Hook = Callable[[str], None]
+_MOST_JOBS = 500
+_CHECKPOINT_WEIGHT = 2000  # about so many pages, of 4 KiB
+
+
+class Job:
+    """Work for the writer's thread, and the future that waits for it."""
+
+    __slots__ = ("abandoned", "essential", "exclusive", "future", "loop", "run", "weight")
+
+    def __init__(self, run: Run, *, weight: int = 1, exclusive: bool = False, essential: bool = False) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self.loop.create_future()
+        self.run = run
+        self.weight = weight
+        self.exclusive = exclusive  # runs user code: alone in its transaction
+        self.essential = essential  # an answer: may use the reserve when the disk is full
+        self.abandoned = False
+
+
+class Writer:
+    """Runs jobs on a thread of its own and commits them in groups."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        sidecar: Sidecar,
+        epoch: Epoch,
+        clock: Clock,
+        *,
+        lock_timeout: float,
+        on_commit: Callable[[int], None],
+    ) -> None:
+        self._connection = connection
+        self._sidecar = sidecar
+        self._epoch = epoch
+        self._clock = clock
+        self._lock_timeout = lock_timeout
+        self._on_commit = on_commit
+        self._path = str(sidecar.database)
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._next: Job | None = None
+        self._gate = threading.Lock()
+        self._closed = False
+        self._recorded_at = 0
+        self.hook: Hook = _nothing  # crash tests stop the world at these points
+        self._thread = threading.Thread(target=self._main, name=f"tidings-writer-{sidecar.database.name}", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> asyncio.Future[Any]:
+        """Queue `job`; its future gives what `run` returned once that is committed."""
+        with self._gate:
+            if self._closed:
+                raise LogClosed(self._path)
+            self._queue.put(job)
+        return job.future
+
+    def close(self) -> None:
+        """Finish what is queued, then end the thread; blocks."""
+        with self._gate:  # no job may come after the end
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        self._thread.join()
+
+    def _main(self) -> None:
+        while (jobs := self._take()) is not None:
+            outcomes = self._under_lock(jobs)
+            _tell(jobs, outcomes)
+            self.hook("told")
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.close()
+
+    def _take(self) -> list[Job] | None:
+        first, self._next = self._next or self._queue.get(), None
+        if first is None:
+            return None
+        jobs = [first]
+        weight = first.weight
+        while not jobs[-1].exclusive and weight < _MOST_JOBS:
+            try:
+                job = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                self._queue.put(None)
+                break
+            if job.exclusive:
+                self._next = job
+                break
+            jobs.append(job)
+            weight += job.weight
+        return jobs
+
+    def _under_lock(self, jobs: Sequence[Job]) -> list[Any]:
+        if not self._sidecar.try_lock():
+            is_locked = threading.Event()
+            watch = threading.Thread(target=self._refuse_until, args=(is_locked, jobs), daemon=True)
+            watch.start()
+            self._sidecar.lock()
+            is_locked.set()
+            watch.join()  # what it has refused must not be run
+        try:
+            return self._commit(jobs)
+        finally:
+            self._sidecar.unlock()
+
+    def _refuse_until(self, is_locked: threading.Event, jobs: Sequence[Job]) -> None:
+        """Refuse `jobs` after the timeout and, as long as the lock is away, whatever is queued behind them."""
+        while not is_locked.wait(self._lock_timeout):
+            error = LogLocked(self._sidecar.holder(), self._path)
+            waiting = [*jobs, *self._drained()]
+            for job in waiting:
+                job.abandoned = True
+            _tell(waiting, [error] * len(waiting))
+            jobs = ()
+
+    def _drained(self) -> list[Job]:
+        drained = [] if self._next is None else [self._next]
+        with contextlib.suppress(queue.Empty):
+            while (job := self._queue.get_nowait()) is not None:
+                drained.append(job)
+            self._queue.put(None)
+        return drained
+
+    def _commit(self, jobs: Sequence[Job]) -> list[Any]:
+        outcomes = self._attempt(jobs, careful=False)
+        if outcomes is None:
+            outcomes = [self._alone(job) for job in jobs]
+        return outcomes
+
+    def _alone(self, job: Job) -> Any:
+        outcome = (self._attempt([job], careful=True) or [None])[0]
+        if isinstance(outcome, DiskFull) and job.essential and self._sidecar.free_reserve():
+            self._checkpoint("TRUNCATE")
+            outcome = (self._attempt([job], careful=True) or [None])[0]
+        return outcome
+
+    def _attempt(self, jobs: Sequence[Job], *, careful: bool) -> list[Any] | None:
+        """Run and commit; None when, not being careful, it had to be rolled back after something was written."""
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            session = Session(connection, self._epoch, int(self._clock.now() * 1e6), self._recorded_at)
+            self.hook("begun")
+            outcomes = [self._run(job, session, careful=careful) for job in jobs]
+            session.flush()
+            self.hook("written")
+        except Exception as error:
+            self._roll_back()
+            known = _known(error, self._path)
+            # Locked by a writer outside tidings: every job alone would wait as long again.
+            return [known] * len(jobs) if careful or isinstance(known, LogLocked) else None
+        if not session.writes:
+            self._roll_back()
+            return outcomes
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            return self._failed_commit(jobs, error, careful=careful)
+        return self._committed(session, outcomes, len(jobs))
+
+    def _run(self, job: Job, session: Session, *, careful: bool) -> Any:
+        if job.abandoned or job.future.cancelled():
+            return LogLocked(None, self._path)
+        before = session.writes
+        try:
+            return job.run(session, careful=careful)
+        except TidingsError as error:
+            if session.writes != before:
+                raise
+            return error  # it has changed nothing: the others need not suffer
+
+    def _failed_commit(self, jobs: Sequence[Job], error: sqlite3.Error, *, careful: bool) -> list[Any] | None:
+        certain = self._connection.in_transaction or isinstance(translated(error, self._path), DiskFull)
+        self._roll_back()
+        if certain:
+            return [translated(error, self._path)] if careful else None
+        return [CommitUnknown(str(error)) for _ in jobs]
+
+    def _committed(self, session: Session, outcomes: list[Any], jobs: int) -> list[Any]:
+        try:
+            self.hook("committed")
+            self._recorded_at = session.recorded_at
+            self._ring(session)
+            grown = session.tip - session.first_tip
+            if self._sidecar.add_weight(2 + jobs // 4 + grown // 6, _CHECKPOINT_WEIGHT):
+                self._checkpoint("PASSIVE")
+                self._sidecar.fill_reserve()
+        except Exception as error:
+            return [CommitUnknown(str(error)) for _ in outcomes]
+        return outcomes
+
+    def _ring(self, session: Session) -> None:
+        grown = session.tip > session.first_tip
+        if not grown and not session.control:
+            return
+        known = self._sidecar.read_head()
+        self._sidecar.control = max(known.control if known else 0, self._sidecar.control) + session.control
+        self._sidecar.write_head(
+            Head(self._epoch.counter, self._epoch.mark, session.tip, session.recorded_at, self._sidecar.control)
+        )
+        self._on_commit(session.tip)
+
+    def _checkpoint(self, mode: str) -> None:
+        with contextlib.suppress(sqlite3.Error):  # a reader in the way: the next one gets further
+            self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+
+
+def lock_within(sidecar: Sidecar, seconds: float) -> None:
+    """Take the writers' lock, in the order of asking; when nobody gives it back, close `sidecar`.
+
+    Raises:
+        LogLocked: it was not to be had within `seconds`.
+    """
+    if sidecar.try_lock():
+        return
+    decision = threading.Lock()  # taken by what comes first: the lock, or the end of our patience
+    is_locked = threading.Event()
+
+    def wait() -> None:
+        sidecar.lock()
+        if decision.acquire(blocking=False):
+            is_locked.set()
+        else:
+            sidecar.unlock()
+            sidecar.close()
+
+    threading.Thread(target=wait, name="tidings-opening", daemon=True).start()
+    if not is_locked.wait(seconds) and decision.acquire(blocking=False):
+        raise LogLocked(sidecar.holder(), str(sidecar.database))
+
+
+def _known(error: Exception, path: str) -> Exception:
+    return translated(error, path) if isinstance(error, sqlite3.Error) else error
+
+
+def _tell(jobs: Sequence[Job], outcomes: Sequence[Any]) -> None:
+    """Hand the outcomes over, one wake-up an event loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        by_loop.setdefault(job.loop, []).append((job.future, outcome))
+    for loop, told in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, told)
+
+
+def _resolve(told: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
+    for future, outcome in told:
+        if future.done():
+            continue
+        if isinstance(outcome, BaseException):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+
+
+def _nothing(point: str) -> None:
+    """Nobody tests the windows now."""
+
+
