@@ -1,0 +1,53 @@
+"""`Delivery`: one event handed to one group, as a handler may ask to see it. `Item`: the same, as it is carried."""
+
+import contextvars
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from tidings.events import Event, derived_id
+from tidings.log.record import Record, restore
+
+
+class Item(msgspec.Struct, gc=False):
+    """A record on its way to handlers: decoded once, and shared between the groups of a process."""
+
+    record: Record
+    value: Any = None
+    failure: Exception | None = None  # why it could not be decoded
+    parked: bool = False  # it comes from the parked events, and has been tried `attempts` times
+    attempts: int = 0
+    position: str = ""  # set together with the rest of a record that was read lean
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """What a handler may know of the delivery of an event, by naming a parameter of this type."""
+
+    event: Event
+    group: str
+    attempt: int  # 1 for the first call
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same at each attempt and in each process: hand it to what lies outside the log's transaction."""
+        return derived_id(self.event.id, self.group)
+
+
+class Current:
+    """Which event a task or thread is handling: one cell each, so that setting it costs next to nothing."""
+
+    __slots__ = ("complete", "group", "item")
+
+    def __init__(self, group: str, complete: "Callable[[list[Item]], Awaitable[None]]") -> None:
+        self.group = group
+        self.complete = complete  # lean records become whole ones
+        self.item: Item | None = None
+
+
+current: contextvars.ContextVar[Current | None] = contextvars.ContextVar("tidings_current", default=None)
+
+
+def event_of(item: Item) -> Event:
+    """The whole event of an item, with its decoded data."""
+    return restore(item.record, item.position, item.value)

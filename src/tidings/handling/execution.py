@@ -1,0 +1,170 @@
+"""`async def` handlers called: one event after the other, or several keys at a time.
+
+The loop in `Sequential` is the hot path. Per event there is the handler's call and a few attribute reads; the time
+limit is watched from outside, and a failure leaves the loop's path instead of being a part of it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import msgspec
+
+from tidings.clock import Clock
+from tidings.errors import HandlerTimeout
+from tidings.handling.batch import Batch
+from tidings.handling.delivery import Current, Item, current
+from tidings.handling.subscription import Subscription
+from tidings.handling.watch import Watch
+
+Complete = Callable[[list[Item]], Awaitable[None]]
+
+
+class Execution(Protocol):
+    """A way of calling handlers."""
+
+    async def run(self, items: list[Item]) -> list[Item]:
+        """Give every item its answer, in the batch; returns those still without one, when it was told to pause."""
+
+    def pause(self) -> None:
+        """Stop before the next event."""
+
+    def close(self) -> None:
+        """Let go of threads."""
+
+
+class Calling:
+    """What all ways of awaiting a handler share: trying again on the spot, and setting aside."""
+
+    def __init__(self, subscription: Subscription, batch: Batch, clock: Clock, complete: Complete) -> None:
+        self._name = subscription.name
+        self._call = subscription.form.caller(subscription.name)
+        self._policy = subscription.policy
+        self._batch = batch
+        self._clock = clock
+        self._complete = complete  # lean records become whole ones
+        self._paused = False
+
+    def pause(self) -> None:
+        """Stop before the next event."""
+        self._paused = True
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    async def _handle(self, item: Item, cell: Current, watch: Watch) -> None:
+        batch = self._batch
+        if batch.held and batch.must_wait(item):
+            return
+        if item.failure is not None:
+            batch.failed(item, item.failure, item.attempts + 1)
+            return
+        cell.item = item
+        try:
+            result = await self._call(item, None)
+        except (Exception, asyncio.CancelledError) as error:
+            await self._again(item, watch.told(error), cell, watch)
+        else:
+            batch.done(item, result)
+        finally:
+            cell.item = None
+
+    async def _again(self, item: Item, error: BaseException, cell: Current, watch: Watch) -> None:
+        """Try on the spot, a few times; then the event is set aside."""
+        attempts = item.attempts + 1
+        while not isinstance(error, HandlerTimeout):
+            wait = self._policy.inline_wait(error, attempts)
+            if wait is None:
+                break
+            cell.item = None
+            await self._clock.sleep(wait)
+            cell.item = once_more = msgspec.structs.replace(item, attempts=attempts)
+            try:
+                result = await self._call(once_more, None)
+            except (Exception, asyncio.CancelledError) as raised:
+                error = watch.told(raised)
+                attempts += 1
+            else:
+                self._batch.done(item, result)
+                return
+        self._batch.failed(item, error, attempts)
+
+
+class Sequential(Calling):
+    """One event at a time."""
+
+    async def run(self, items: list[Item]) -> list[Item]:
+        """Call the handler with each item in turn."""
+        self._paused = False
+        cell = Current(self._name, self._complete)
+        token = current.set(cell)
+        watch = Watch(cell, self._policy.timeout, self._name)
+        try:
+            return await self._run(items, cell, watch)
+        finally:
+            watch.end()
+            current.reset(token)
+
+    async def _run(self, items: list[Item], cell: Current, watch: Watch) -> list[Item]:
+        call, batch, held = self._call, self._batch, self._batch.held
+        for index, item in enumerate(items):
+            if self._paused:
+                return items[index:]
+            if held or item.parked or item.failure is not None:
+                await self._complete(items[index:])
+                await self._handle(item, cell, watch)
+                continue
+            cell.item = item
+            try:
+                result = await call(item, None)
+            except (Exception, asyncio.CancelledError) as error:
+                told = watch.told(error)
+                await self._complete(items[index:])
+                await self._again(item, told, cell, watch)
+            else:
+                if result is not None:
+                    await self._complete([item])
+                    batch.done(item, result)
+        return []
+
+
+class Concurrent(Calling):
+    """Several keys at a time, each key in order: workers take the first event whose slot nobody is working on."""
+
+    async def run(self, items: list[Item]) -> list[Item]:
+        """Call the handler with all items."""
+        self._paused = False
+        await self._complete(items)
+        waiting = list(items)
+        busy: set[int] = set()
+        freed = asyncio.Event()
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(self._policy.concurrency, len(items))):
+                workers.create_task(self._work(waiting, busy, freed))
+        return waiting
+
+    async def _work(self, waiting: list[Item], busy: set[int], freed: asyncio.Event) -> None:
+        cell = Current(self._name, self._complete)
+        current.set(cell)  # the task's own context ends with it
+        watch = Watch(cell, self._policy.timeout, self._name)
+        try:
+            while waiting and not self._paused:
+                item = _next(waiting, busy)
+                if item is None:
+                    freed.clear()
+                    await freed.wait()
+                    continue
+                busy.add(item.record.slot)
+                await self._handle(item, cell, watch)
+                busy.discard(item.record.slot)
+                freed.set()
+        finally:
+            freed.set()
+            watch.end()
+
+
+def _next(waiting: list[Item], busy: set[int]) -> Item | None:
+    for index, item in enumerate(waiting):
+        if item.record.slot not in busy:
+            return waiting.pop(index)
+    return None

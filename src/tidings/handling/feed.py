@@ -1,0 +1,108 @@
+"""One look at the log for all groups of a process: who asks for the same place gets the same slice, decoded once."""
+
+import asyncio
+from collections import OrderedDict
+
+import msgspec
+
+from tidings.events import DECODE_FAILURES, Catalog, PatternSet
+from tidings.handling.delivery import Item
+from tidings.log import Log, Record, Slice, Where
+
+_REMEMBERED = 8
+
+
+class Fetched(msgspec.Struct):
+    """A slice with its records decoded: `items`, the names among them, and whether values may be shared."""
+
+    slice: Slice
+    items: list[Item]
+    types: frozenset[str]
+    shareable: bool
+
+
+class Feed:
+    """Reads for the groups of one application in one process."""
+
+    def __init__(
+        self, log: Log, catalog: Catalog | None, types: frozenset[str] | None, *, public: bool = False, limit: int = 1000
+    ) -> None:
+        self._log = log
+        self._catalog = catalog  # None: whoever reads here wants records as they are
+        self._types = types
+        self._public = public
+        self._limit = limit
+        self._looks: OrderedDict[tuple[str, Where], asyncio.Task[Fetched]] = OrderedDict()
+
+    async def look(self, after: str, lanes: frozenset[int] | None, *, lean: bool) -> Fetched:
+        """What comes after `after` in these lanes (None: all of them), at once."""
+        where = Where(types=self._types, lanes=lanes, public=self._public, lean=lean)
+        fetched = await asyncio.shield(self._begin(after, where))
+        if not fetched.slice.at_head:
+            _ = self._begin(fetched.slice.upto, where)  # the reader's thread need not wait for the handlers
+        return fetched
+
+    def close(self) -> None:
+        """Drop what nobody has asked for yet."""
+        for task in self._looks.values():
+            task.cancel()
+        self._looks.clear()
+
+    def own(self, fetched: Fetched, hears: PatternSet) -> list[Item]:
+        """The items a group hears; with values of its own where they could be changed by another group."""
+        items = fetched.items
+        if not all(map(hears.matches, fetched.types)):
+            items = [item for item in items if hears.matches(item.record.type)]
+        return items if fetched.shareable else self.decode([item.record for item in items])
+
+    def decode(self, records: list[Record]) -> list[Item]:
+        """Records as items; one that cannot be decoded says why."""
+        if self._catalog is None:
+            return [Item(record) for record in records]
+        items: list[Item] = []
+        add = items.append
+        decode, known_type, known_version = None, "", 0
+        for record in records:
+            if decode is None or record.type != known_type or record.version != known_version:
+                known_type, known_version = record.type, record.version
+                decode = self._catalog.decoder(known_type, known_version)
+            try:
+                add(Item(record, decode(record.data)))
+            except DECODE_FAILURES as error:
+                add(Item(record, None, self._catalog.translate(known_type, known_version, error)))
+        return items
+
+    def _begin(self, after: str, where: Where) -> asyncio.Task[Fetched]:
+        task = self._looks.get((after, where))
+        if task is None:
+            task = self._looks[after, where] = asyncio.create_task(self._fetch(after, where))
+            task.add_done_callback(_noted)
+            if len(self._looks) > _REMEMBERED:
+                self._looks.popitem(last=False)
+        return task
+
+    async def _fetch(self, after: str, where: Where) -> Fetched:
+        try:
+            found = await self._log.scan(after, where, self._limit)
+        except BaseException:
+            self._looks.pop((after, where), None)
+            raise
+        if found.upto == after:
+            self._looks.pop((after, where), None)  # nothing yet: the next who asks must look again
+        items = self.decode(found.records)
+        types = frozenset({record.type for record in found.records})
+        return Fetched(found, items, types, all(map(self._is_shareable, types)))
+
+    def _is_shareable(self, name: str) -> bool:
+        if self._catalog is None:
+            return True
+        contract = self._catalog.contract_for(name)
+        return contract is not None and contract.shareable
+
+
+def _noted(task: asyncio.Task[Fetched]) -> None:
+    """Look at the error of a slice that was fetched ahead; whoever needs it asks again and meets it."""
+    if not task.cancelled():
+        task.exception()
+
+

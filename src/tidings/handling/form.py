@@ -1,0 +1,113 @@
+"""What a handler's signature asks for, read once when it is registered.
+
+The first parameter is the event: its data as the contract's type when annotated with one, the whole envelope when
+annotated `Event`, plain data otherwise. Further parameters are found by annotation (`Event`, `Delivery`,
+`Transaction`) or by the name `tx`.
+"""
+
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+
+from tidings.errors import ConfigurationError
+from tidings.events import Event, contract_of
+from tidings.handling.delivery import Delivery, Item, event_of
+from tidings.log import Transaction
+
+Handler = Callable[..., Any]
+Want = Literal["data", "event", "delivery", "tx"]
+
+
+class Form(msgspec.Struct, frozen=True):
+    """A handler, and how to call it."""
+
+    handler: Handler
+    is_async: bool
+    wants: tuple[Want, ...]
+    data_type: Any  # the first parameter's annotation, when it is a contract's type
+    returns_events: bool  # as far as the annotation tells
+
+    @property
+    def uses_tx(self) -> bool:
+        """Does it write in the log's own transaction?"""
+        return "tx" in self.wants
+
+    @property
+    def is_plain(self) -> bool:
+        """Is data all it takes?"""
+        return self.wants == ("data",)
+
+    def caller(self, group: str) -> Callable[[Item, Any], Any]:
+        """`call(item, tx)`: the handler with the arguments it asked for."""
+        handler = self.handler
+        if self.is_plain:
+            return lambda item, tx: handler(item.value)
+        if self.wants == ("data", "tx"):
+            return lambda item, tx: handler(item.value, tx)
+        wants = self.wants
+
+        def call(item: Item, tx: Any) -> Any:
+            event = event_of(item)
+            offered = {
+                "data": item.value,
+                "event": event,
+                "delivery": Delivery(event, group, item.attempts + 1),
+                "tx": tx,
+            }
+            return handler(*[offered[want] for want in wants])
+
+        return call
+
+
+def form_of(handler: Handler) -> Form:
+    """Read a handler's signature.
+
+    Raises:
+        ConfigurationError: it asks for something that cannot be given, and what can be.
+    """
+    if not callable(handler):
+        raise ConfigurationError(f"{handler!r} is no handler: give a function that takes an event")
+    function = handler if inspect.isroutine(handler) else type(handler).__call__
+    name = getattr(handler, "__qualname__", repr(handler))
+    try:
+        hints = typing.get_type_hints(function)
+    except NameError as error:
+        raise ConfigurationError(f"an annotation of handler {name} cannot be resolved: {error}") from error
+    needed = [each for each in inspect.signature(handler).parameters.values() if _is_needed(each)]
+    if not needed:
+        raise ConfigurationError(f"handler {name} takes no parameter: its first one is the event")
+    wants = tuple(_want(index, each, hints.get(each.name), name) for index, each in enumerate(needed))
+    first = hints.get(needed[0].name)
+    returns = hints.get("return", Any)
+    return Form(
+        handler,
+        inspect.iscoroutinefunction(function),
+        wants,
+        first if isinstance(first, type) and contract_of(first) is not None else None,
+        returns is not type(None),
+    )
+
+
+def _is_needed(parameter: inspect.Parameter) -> bool:
+    return (
+        parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        and parameter.default is parameter.empty
+    )
+
+
+def _want(index: int, parameter: inspect.Parameter, annotation: Any, handler: str) -> Want:
+    if annotation is Event:
+        return "event"
+    if annotation is Delivery:
+        return "delivery"
+    if annotation is Transaction or parameter.name == "tx":
+        return "tx"
+    if index == 0:
+        return "data"
+    raise ConfigurationError(
+        f"handler {handler} asks for {parameter.name!r}, which nobody gives: after the event it may take an Event, a"
+        " Delivery, or the transaction as 'tx'; give other parameters a default"
+    )

@@ -1,0 +1,114 @@
+"""What happens when a handler fails: rules by exception, declared where the handler is, and printable.
+
+A failure is first tried again at once, a few times within a third of a second, because most failures are hiccups. Then
+the event is parked and tried again later, each time after a longer wait. When its attempts are used up it is dead.
+"""
+
+import random
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from tidings.errors import ConfigurationError, Conflict, NewerVersion, Reject
+
+_INLINE_WAITS = (0.02, 0.08, 0.2)  # seconds; 3 tries in 0.3 s at most
+_FOREVER = 10**9
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """One rule: for the exceptions `on`, how often and after what waits an event is tried again.
+
+    `attempts` counts every call of the handler; 1 means that the first failure is final. Up to `inline` of the repeats
+    happen at once. Later waits start at `wait` seconds, grow by `factor` up to `longest`, and are lengthened, never
+    shortened, by up to `jitter` of themselves, so that what failed together does not come back together.
+    """
+
+    on: type[BaseException] | tuple[type[BaseException], ...] = Exception
+    attempts: int = 10
+    inline: int = 3
+    wait: float = 1.0
+    factor: float = 2.0
+    longest: float = 300.0
+    jitter: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or not 0 <= self.inline <= len(_INLINE_WAITS):
+            raise ConfigurationError(
+                f"{self} cannot be kept: attempts start at 1, inline is 0 to {len(_INLINE_WAITS)}"
+            )
+        if self.wait < 0 or self.factor < 1 or self.jitter < 0:
+            raise ConfigurationError(f"{self} cannot be kept: wait and jitter are 0 or more, factor is 1 or more")
+
+    @classmethod
+    def never(cls, *on: type[BaseException]) -> "Retry":
+        """The rule for exceptions that no repeat will cure: a dead letter at once."""
+        return cls(on=on or Exception, attempts=1, inline=0)
+
+    def covers(self, error: BaseException) -> bool:
+        """Does this rule speak of `error`?"""
+        return isinstance(error, self.on)
+
+    def delay(self, attempts: int, chance: float) -> float:
+        """Seconds to wait after `attempts` calls have failed; `chance` between 0 and 1 draws the jitter."""
+        parked_before = max(attempts - self.inline - 1, 0)
+        wait = min(self.wait * self.factor ** min(parked_before, 64), self.longest)
+        return wait * (1 + self.jitter * chance)
+
+
+_NEWER = Retry(on=NewerVersion, attempts=_FOREVER, inline=0, wait=10.0)  # until this process is upgraded: never dead
+_CONFLICT = Retry(on=Conflict, attempts=_FOREVER, wait=0.05, longest=5.0)
+_REJECT = Retry.never(Reject)
+DEFAULT = Retry()
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """How a subscription handles: its retry rules (the first that covers an exception counts), limits and order."""
+
+    retry: tuple[Retry, ...] = ()
+    timeout: float | None = 60.0  # seconds for one call; noticed within a quarter of it
+    concurrency: int = 1  # keys handled at a time by one process
+    on_dead: Literal["block", "pass"] = "block"  # do later events of a key wait behind a dead one?
+    blocked_limit: int = 10_000  # events waiting behind others; then the group pauses and says so
+
+    def rule(self, error: BaseException) -> Retry:
+        """The rule for `error`."""
+        for rule in (_REJECT, _NEWER, *self.retry, _CONFLICT, DEFAULT):
+            if rule.covers(error):
+                return rule
+        return Retry.never()
+
+    def inline_wait(self, error: BaseException, attempts: int) -> float | None:
+        """Seconds until the next try on the spot, after `attempts` calls; None when the event is to be set aside."""
+        rule = self.rule(error)
+        if attempts > rule.inline or attempts >= rule.attempts:
+            return None
+        return _INLINE_WAITS[attempts - 1]
+
+    def verdict(self, error: BaseException, attempts: int) -> float | None:
+        """Seconds until the event is tried again, or None when it is dead."""
+        rule = self.rule(error)
+        return None if attempts >= rule.attempts else rule.delay(attempts, random.random())
+
+
+def policy(
+    *,
+    retry: Retry | Sequence[Retry] = (),
+    timeout: float | None = 60.0,
+    concurrency: int = 1,
+    on_dead: Literal["block", "pass"] = "block",
+    blocked_limit: int = 10_000,
+) -> Policy:
+    """A policy, checked.
+
+    Raises:
+        ConfigurationError: a setting cannot be kept.
+    """
+    rules = (retry,) if isinstance(retry, Retry) else tuple(retry)
+    if concurrency < 1:
+        raise ConfigurationError(f"concurrency={concurrency} handles nothing: use 1 or more")
+    if timeout is not None and timeout <= 0:
+        raise ConfigurationError(f"timeout={timeout} leaves no time: use seconds above 0, or None for no limit")
+    if on_dead not in ("block", "pass"):
+        raise ConfigurationError(f"on_dead={on_dead!r} is unknown: use 'block' or 'pass'")
+    return Policy(rules, timeout, concurrency, on_dead, blocked_limit)
