@@ -1,0 +1,5 @@
+"""Floor 6. The one place where parts are put together. Imports everything below."""
+
+from tidings.app.app import App
+
+__all__ = ["App"]

@@ -1,0 +1,311 @@
+"""`App`: what a service is made of, put together: its contracts, its log, its broker, and who handles what."""
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from types import ModuleType
+from typing import Any, Literal, Self, TypeVar
+
+import msgspec
+
+from tidings.app.health import GroupHealth, Health
+from tidings.app.running import Running
+from tidings.app.transaction import AppTransaction
+from tidings.brokers import Broker, connect
+from tidings.clock import Clock, SystemClock
+from tidings.errors import ConfigurationError, DuplicateGroup
+from tidings.events import Catalog, Contract, Event, check_name
+from tidings.handling.delivery import current
+from tidings.handling.form import Handler
+from tidings.handling.outgoing import Outgoing
+from tidings.handling.policy import Retry, policy
+from tidings.handling.report import MetricsHook
+from tidings.handling.subscription import Subscription, subscription
+from tidings.log import Log, open_log
+from tidings.log.open import is_log
+
+AnyHandler = TypeVar("AnyHandler", bound=Handler)
+
+
+class App:
+    """A service: its name is the source of its events and the beginning of its groups' names.
+
+    `url` is the log's or the broker's, whichever it names; with `log` and `broker` both, what arrives is recorded
+    before it is handled, and public events are relayed. `contracts` are modules, `@event` classes or Contracts beside
+    those its handlers speak of. `metrics` is called once a batch. After a stop is asked for, handlers have `drain`
+    seconds to finish.
+
+    Raises:
+        ConfigurationError, InvalidName: the parts do not fit together.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: str | None = None,
+        *,
+        log: str | None = None,
+        broker: str | None = None,
+        contracts: Sequence[ModuleType | type | Contract | Catalog] = (),
+        clock: Clock | None = None,
+        metrics: MetricsHook | None = None,
+        drain: float = 10.0,
+        lease: float = 15.0,
+    ) -> None:
+        self.name = check_name(name)
+        self.log_url, self.broker_url = _urls(url, log, broker)
+        self.clock = clock or SystemClock()
+        self.drain = drain
+        self._lease = lease
+        self._contracts = list(contracts)
+        self._metrics = metrics
+        self._subscriptions: list[Subscription] = []
+        self._log: Log | None = None
+        self._broker: Broker | None = None
+        self._outgoing: Outgoing | None = None
+        self._running: Running | None = None
+        self._open_count = 0
+
+    @property
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """Who handles what."""
+        return tuple(self._subscriptions)
+
+    @property
+    def log(self) -> Log:
+        """The open log.
+
+        Raises:
+            ConfigurationError: the application is not open.
+        """
+        if self._log is None:
+            raise ConfigurationError(f"{self.name} is not open: use 'async with app:', app.run() or 'tidings run'")
+        return self._log
+
+    def catalog(self) -> Catalog:
+        """Every contract known here, checked.
+
+        Raises:
+            BrokenContracts: two of them cannot both be right.
+        """
+        spoken = [contract for each in self._subscriptions for contract in each.contracts]
+        return Catalog.collect(*self._contracts, *spoken)
+
+    def on(
+        self,
+        *heard: str | type | Contract,
+        group: str | None = None,
+        start: Literal["earliest", "latest"] | str = "earliest",
+        retry: Retry | Sequence[Retry] = (),
+        timeout: float | None = 60.0,
+        concurrency: int = 1,
+        on_dead: Literal["block", "pass"] = "block",
+        blocked_limit: int = 10_000,
+    ) -> Callable[[AnyHandler], AnyHandler]:
+        """Have a function handle events: names, patterns or `@event` classes; none: what its annotation says.
+
+        What it returns is published when its work is committed. The group is `<app>.<function>` unless named; a new one
+        begins at `start`: the log's beginning, its end, or a position. The rest is its `Policy`.
+
+        Raises:
+            ConfigurationError: the handler cannot be called so, or the group's name is taken.
+        """
+        settled = policy(
+            retry=retry, timeout=timeout, concurrency=concurrency, on_dead=on_dead, blocked_limit=blocked_limit
+        )
+
+        def register(handler: AnyHandler) -> AnyHandler:
+            self.include(subscription(self.name, heard, handler, settled, group=group, start=start))
+            return handler
+
+        return register
+
+    def include(self, *subscriptions: Subscription) -> None:
+        """Add subscriptions made elsewhere.
+
+        Raises:
+            DuplicateGroup: a group's name is taken.
+        """
+        for each in subscriptions:
+            if any(each.name == other.name for other in self._subscriptions):
+                raise DuplicateGroup(each.name)
+            if self._running is not None:
+                raise ConfigurationError(f"{each.name} comes too late: include it before {self.name} runs")
+            self._subscriptions.append(each)
+
+    async def publish(
+        self,
+        event: Any,
+        data: Any = msgspec.UNSET,
+        *,
+        id: str | None = None,
+        key: str | None = None,
+        subject: str | None = None,
+        correlation_id: str | None = None,
+        headers: dict[str, str | int | bool] | None = None,
+    ) -> Event:
+        """Publish an `@event` value, an Event, or a name with `data`; returns it as recorded, once it is safe.
+
+        With the same `id` again it is recorded once. Inside a handler it is caused by what is being handled.
+
+        Raises:
+            ContractError, InvalidEvent, InvalidName: it cannot be recorded as it is.
+            LogError: the log did not take it.
+        """
+        log, outgoing = self.log, self._outgoing
+        assert outgoing is not None
+        cell = current.get()
+        if cell is not None and cell.item is not None:
+            await cell.complete([cell.item])
+        made = outgoing.event(
+            event, data=data, id=id, key=key, subject=subject, correlation_id=correlation_id, headers=headers
+        )
+        appended = await log.append([made], public=outgoing.is_public(made.type))
+        return msgspec.structs.replace(made, position=appended.first)
+
+    async def publish_many(self, events: Sequence[Any]) -> list[Event]:
+        """Publish values or Events in one append: all of them or none.
+
+        Raises:
+            ContractError, InvalidEvent, LogError: none was recorded.
+        """
+        log, outgoing = self.log, self._outgoing
+        assert outgoing is not None
+        made = [outgoing.event(event) for event in events]
+        public = all(outgoing.is_public(each.type) for each in made)
+        if not public and any(outgoing.is_public(each.type) for each in made):
+            raise ConfigurationError("public and private events cannot be published together: publish them apart")
+        await log.append(made, public=public)
+        return made
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AppTransaction]:
+        """SQL of your own and events in one commit: `tx.execute(...)`, `tx.publish(...)`. Raising forgets both."""
+        assert self.log is not None and self._outgoing is not None
+        async with self.log.transaction() as recorded:
+            yield AppTransaction(recorded, self._outgoing)
+
+    async def __aenter__(self) -> Self:
+        """Open the log and the broker; no handler runs yet."""
+        self._open_count += 1
+        if self._open_count > 1:
+            return self
+        try:
+            catalog = self.catalog()
+            self._log = await open_log(self.log_url, clock=self.clock, lease=self._lease)
+            if self.broker_url is not None:
+                self._broker = await connect(self.broker_url, clock=self.clock)
+            self._outgoing = Outgoing(self.name, catalog, self.clock)
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        self._open_count -= 1
+        if not self._open_count:
+            await self._close()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """The handlers at work, for as long as the block lasts; then they are drained."""
+        async with self:
+            assert self._outgoing is not None
+            running = Running(
+                self.name,
+                self.log,
+                self._broker,
+                self._subscriptions,
+                self.catalog(),
+                self._outgoing,
+                self.clock,
+                self._metrics,
+            )
+            self._running = running
+            try:
+                await running.start()
+                yield self
+            finally:
+                await running.stop(self.drain)
+                self._running = None
+
+    async def run(self, stop: asyncio.Event | None = None) -> None:
+        """Run the handlers until `stop` is set or the process is told to end (SIGTERM, SIGINT); then drain.
+
+        A second signal ends the process at once, with nothing more settled.
+        """
+        ending = stop or asyncio.Event()
+        with _signals(ending):
+            async with self.running():
+                await ending.wait()
+
+    async def health(self) -> Health:
+        """How it does: every group's lag and what it has set aside, and what is in trouble."""
+        running = self._running
+        readers = {each.subscription.name: each for each in running.readers} if running else {}
+        groups = []
+        for status in await self.log.ledger.groups():
+            reader = readers.get(status.name)
+            lease = reader.settling.lease if reader else None
+            groups.append(
+                GroupHealth(
+                    status.name,
+                    status.state,
+                    status.lag,
+                    len(lease.lanes) if lease else 0,
+                    status.retry,
+                    status.blocked,
+                    status.dead,
+                    reader.trouble if reader else None,
+                )
+            )
+        inbound = running.inbound.trouble if running and running.inbound else None
+        troubles = tuple(filter(None, [*(each.trouble for each in groups), inbound]))
+        return Health(self.name, not troubles, running is not None, tuple(groups), troubles)
+
+    async def _close(self) -> None:
+        self._open_count = 0
+        broker, self._broker = self._broker, None
+        log, self._log = self._log, None
+        for resource in (broker, log):
+            if resource is not None:
+                await resource.close()
+
+
+def _urls(url: str | None, log: str | None, broker: str | None) -> tuple[str, str | None]:
+    if url is not None:
+        if is_log(url):
+            if log is not None:
+                raise ConfigurationError(f"there are two logs, {url} and {log}: give one of them")
+            log = url
+        elif broker is not None:
+            raise ConfigurationError(f"there are two brokers, {url} and {broker}: give one of them")
+        else:
+            broker = url
+    if log is None and broker is not None:
+        raise ConfigurationError(
+            "a broker alone keeps nothing for a handler that fails: give the application a log too, as in"
+            f" log='sqlite:///service.db', broker={broker!r}"
+        )
+    return log or "memory:", broker
+
+
+@contextlib.contextmanager
+def _signals(ending: asyncio.Event) -> Any:
+    """The first SIGTERM or SIGINT sets `ending`, the second has its usual effect."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
+
+    def told(number: int) -> None:
+        ending.set()
+        loop.remove_signal_handler(number)
+
+    for number in numbers:
+        loop.add_signal_handler(number, told, number)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)

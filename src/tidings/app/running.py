@@ -1,0 +1,125 @@
+"""`Running`: an application's handlers at work in one process, from start to the last settlement."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+from tidings.brokers import Broker
+from tidings.clock import Clock
+from tidings.events import Catalog
+from tidings.handling.feed import Feed
+from tidings.handling.outgoing import Outgoing
+from tidings.handling.reader import Reader
+from tidings.handling.relay import Inbound, Relaying, outbound_subscription
+from tidings.handling.report import MetricsHook
+from tidings.handling.subscription import Subscription
+from tidings.log import Log
+
+PULSE = 0.5  # seconds between signs of life; also the slow look that makes up for a bell nobody heard
+
+
+class Running:
+    """The readers and relays of one application, as one member of each group."""
+
+    def __init__(
+        self,
+        name: str,
+        log: Log,
+        broker: Broker | None,
+        subscriptions: Sequence[Subscription],
+        catalog: Catalog,
+        outgoing: Outgoing,
+        clock: Clock,
+        metrics: MetricsHook | None,
+    ) -> None:
+        self._name = name
+        self._log = log
+        self._broker = broker
+        self._subscriptions = tuple(subscriptions)
+        self._feed = Feed(log, catalog, _literal_types(subscriptions))
+        self._outgoing = outgoing
+        self._clock = clock
+        self._metrics = metrics
+        self._member = ""
+        self._tasks: list[asyncio.Task[None]] = []
+        self._pulse_task: asyncio.Task[None] | None = None
+        self._inbound_task: asyncio.Task[None] | None = None
+        self.readers: list[Reader] = []
+        self.inbound: Inbound | None = None
+
+    async def start(self) -> None:
+        """Record the groups' starts, become a member, and begin to read."""
+        outbound = [outbound_subscription(self._name)] if self._broker is not None else []
+        for subscription in (*self._subscriptions, *outbound):
+            await self._log.ledger.join(subscription.group)
+        self._member = await self._log.ledger.enter()
+        self.readers = [self._reader(each) for each in self._subscriptions]
+        if self._broker is not None:
+            self.readers += [self._outbound(each, self._broker) for each in outbound]
+            self._start_inbound(self._broker)
+        self._tasks = [asyncio.create_task(each.run(), name=each.subscription.name) for each in self.readers]
+        self._pulse_task = asyncio.create_task(self._pulse())
+
+    async def stop(self, drain: float) -> None:
+        """Take no more, finish what is in hand for at most `drain` seconds, settle it, and give the lanes back.
+
+        What is not finished by then gets no answer, and comes again.
+        """
+        await _cancel(self._inbound_task)
+        for reader in self.readers:
+            reader.stop()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=drain)
+            for task in late:
+                await _cancel(task)
+        await _cancel(self._pulse_task)
+        for reader in self.readers:
+            reader.feed.close()
+        if self._member:
+            await self._log.ledger.leave(self._member)
+
+    def _reader(self, subscription: Subscription) -> Reader:
+        return Reader(
+            subscription, self._log, self._member, self._feed, self._outgoing, self._clock, self._metrics
+        )
+
+    def _outbound(self, subscription: Subscription, broker: Broker) -> Reader:
+        feed = Feed(self._log, None, None, public=True)
+        return Reader(
+            subscription,
+            self._log,
+            self._member,
+            feed,
+            self._outgoing,
+            self._clock,
+            self._metrics,
+            execution=Relaying(broker),
+        )
+
+    def _start_inbound(self, broker: Broker) -> None:
+        patterns = sorted({pattern for each in self._subscriptions for pattern in each.group.patterns})
+        if patterns:
+            self.inbound = Inbound(self._log, broker, self._name, patterns, self._clock)
+            self._inbound_task = asyncio.create_task(self.inbound.run(), name=f"{self._name}:inbound")
+
+    async def _pulse(self) -> None:
+        while True:
+            with contextlib.suppress(Exception):  # the readers meet the same trouble, and report it
+                await self._log.ledger.pulse(self._member)
+            await asyncio.sleep(PULSE)
+
+
+def _literal_types(subscriptions: Sequence[Subscription]) -> frozenset[str] | None:
+    types: set[str] = set()
+    for subscription in subscriptions:
+        if subscription.types is None:
+            return None
+        types |= subscription.types
+    return frozenset(types)
+
+
+async def _cancel(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await task
