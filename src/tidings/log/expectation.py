@@ -58,7 +58,10 @@ def recorded_before(drafts: Sequence[Draft], found: Sequence[Sequence[Any] | Non
 
 def distinct(drafts: Sequence[Draft]) -> list[Draft]:
     """The first draft of each id and source, in order."""
-    return list({(draft.id, draft.source): draft for draft in reversed(drafts)}.values())[::-1]
+    first: dict[tuple[str, str], Draft] = {}
+    for draft in drafts:
+        first.setdefault((draft.id, draft.source), draft)
+    return list(first.values())
 
 
 def _refuse_repeats(drafts: Sequence[Draft]) -> None:

@@ -286,8 +286,11 @@ class Ledger(Protocol):
     async def retry(self, group: str, orders: Sequence[int] | None = None) -> int:
         """Make dead (or waiting) events due now, all of the group unless `orders` says which; says how many."""
 
-    async def discard(self, group: str, orders: Sequence[int] | None = None) -> int:
-        """Drop dead events for good; those waiting behind them go on."""
+    async def discard(self, group: str, orders: Sequence[int] | None = None, *, followers: bool = False) -> int:
+        """Drop dead events for good; those waiting behind them go on, or with `followers` are dropped with them.
+
+        Says how many were dropped in all.
+        """
 
     async def set_state(self, group: str, state: Literal["live", "paused"]) -> None:
         """Pause or resume a group, for all its members."""

@@ -487,11 +487,15 @@ class MemoryLedger:
         self._memory.ring(control=True)
         return len(chosen)
 
-    async def discard(self, group: str, orders: Sequence[int] | None = None) -> int:
-        """Drop dead events for good."""
+    async def discard(self, group: str, orders: Sequence[int] | None = None, *, followers: bool = False) -> int:
+        """Drop dead events for good, and with `followers` those that wait behind them."""
         await self._log.ready()
         known = self._memory.group(group)
         chosen = [one for one in _chosen(known, orders) if one.state == "dead"]
+        if followers:
+            heads: dict[str | None, int] = {one.key: one.order for one in reversed(chosen) if one.blocks and one.key is not None}
+            blocked = [one for one in _sorted(known) if one.state == "blocked"]
+            chosen += [one for one in blocked if one.order > heads.get(one.key, one.order)]
         for one in chosen:
             del known.parked[one.order]
         self._memory.ring(control=True)
@@ -534,7 +538,7 @@ class MemoryLedger:
         group = self._memory.groups.get(lease.group)
         lanes = [] if group is None else group.lanes
         owned = {n for n, lane in enumerate(lanes) if lane.owner == lease.member and lane.fence == lease.fence}
-        if group is None or owned != lease.lanes.keys():
+        if group is None or not owned or owned != lease.lanes.keys():
             raise Fenced(lease.group, lease.member)
         return group
 

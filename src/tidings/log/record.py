@@ -6,6 +6,7 @@ they are used: the data whenever it is read, the envelope when the whole event i
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
@@ -184,7 +185,12 @@ def _data_of(event: Event) -> bytes:
 
 
 def _envelope_crc(type: str, version: int, envelope: bytes) -> int:
-    return crc32(envelope, crc32(f"{type} {version}".encode())) & 0x7FFFFFFF  # 63 bits in all: SQLite's are signed
+    return crc32(envelope, _type_crc(type, version)) & 0x7FFFFFFF  # 63 bits in all: SQLite's integers are signed
+
+
+@lru_cache(maxsize=4096)
+def _type_crc(type: str, version: int) -> int:
+    return crc32(f"{type} {version}".encode())
 
 
 def _is_json(content_type: str) -> bool:

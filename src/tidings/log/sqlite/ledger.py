@@ -14,7 +14,7 @@ from tidings.log.position import Position
 from tidings.log.sqlite import parked
 from tidings.log.sqlite.members import Members
 from tidings.log.sqlite.reading import refuse_damaged
-from tidings.log.sqlite.schema import create_lanes, tip_of
+from tidings.log.sqlite.schema import control_of, create_lanes, tip_of
 from tidings.log.sqlite.session import Session
 from tidings.log.sqlite.sidecar import Sidecar
 from tidings.log.sqlite.threads import Threads
@@ -129,9 +129,9 @@ class SqliteLedger:
         """Make parked events due now."""
         return await self._change(group, lambda session: parked.retry(session, group, orders))
 
-    async def discard(self, group: str, orders: Sequence[int] | None = None) -> int:
-        """Drop dead events for good."""
-        return await self._change(group, lambda session: parked.discard(session, group, orders))
+    async def discard(self, group: str, orders: Sequence[int] | None = None, *, followers: bool = False) -> int:
+        """Drop dead events for good, and with `followers` those that wait behind them."""
+        return await self._change(group, lambda session: parked.discard(session, group, orders, followers=followers))
 
     async def set_state(self, group: str, state: Literal["live", "paused"]) -> None:
         """Pause or resume a group."""
@@ -182,7 +182,8 @@ class SqliteLedger:
         known = [row[0] for row in connection.execute("SELECT DISTINCT member FROM tidings_members")]
         head = self._sidecar.read_head()
         tip = self._threads.epoch.position(tip_of(connection))
-        return self._members.lost(member, known), tip, head.control if head else self._bell.control
+        control = max(control_of(connection), head.control if head else 0)
+        return self._members.lost(member, known), tip, control
 
     def _start(self, connection: Any, start: str) -> int:
         if start == "earliest":
@@ -255,7 +256,7 @@ class SqliteLedger:
 
     def _check_fence(self, session: Session, lease: Lease) -> None:
         owned = session.connection.execute(_OWNED, (lease.group, lease.member, lease.fence)).fetchone()[0]
-        if owned != len(lease.lanes):
+        if not owned or owned != len(lease.lanes):
             raise Fenced(lease.group, lease.member)
 
 

@@ -3,47 +3,38 @@
 import asyncio
 import contextlib
 import os
-import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from tidings.clock import Clock, SystemClock
-from tidings.errors import LogDamaged, LogError
+from tidings.errors import LogError
 from tidings.events import Event
-from tidings.log.bell import Bell
 from tidings.log.interface import ALL, ANY, Appended, Expect, Slice, Where
 from tidings.log.position import START, Position
 from tidings.log.record import draft
 from tidings.log.sqlite import reading
-from tidings.log.sqlite.failures import translated
-from tidings.log.sqlite.ledger import SqliteLedger
-from tidings.log.sqlite.members import Members
-from tidings.log.sqlite.schema import epochs, migrate, tip_of
+from tidings.log.sqlite.opening import Parts, open_parts
+from tidings.log.sqlite.schema import tip_of
 from tidings.log.sqlite.session import Session
-from tidings.log.sqlite.sidecar import Head, Sidecar
-from tidings.log.sqlite.threads import Threads
 from tidings.log.sqlite.transaction import RecordedTransaction, run_writes
 from tidings.log.sqlite.watch import drain, watch
-from tidings.log.sqlite.writer import Writer, lock_within
 from tidings.log.tailing import tail
-
-_BUSY_MS = 5000  # for writers outside tidings; ours queue at the flock
 
 
 class SqliteLog:
     """A log in one SQLite file, shared by the processes of one machine. Make it with `open`."""
 
-    def __init__(self, path: Path, sidecar: Sidecar, threads: Threads, bell: Bell, ledger: SqliteLedger) -> None:
-        self.path = path
-        self.url = f"sqlite:///{path}"
-        self.bell = bell
-        self.ledger = ledger
-        self.threads = threads
-        self._sidecar = sidecar
+    def __init__(self, parts: Parts) -> None:
+        self.path = parts.path
+        self.url = f"sqlite:///{parts.path}"
+        self.bell = parts.bell
+        self.ledger = parts.ledger
+        self.threads = parts.threads
+        self._sidecar = parts.sidecar
         self._watched: dict[asyncio.AbstractEventLoop, int] = {}
-        bell.on_listen = self._watch_bell
+        self.bell.on_listen = self._watch_bell
 
     @classmethod
     async def open(
@@ -67,9 +58,8 @@ class SqliteLog:
             ConfigurationError: the place does not suit a log.
         """
         loop = asyncio.get_running_loop()
-        opened = partial(_open, Path(path), clock or SystemClock(), synchronous, lock_timeout, lease)
-        sidecar, threads, bell, ledger = await loop.run_in_executor(None, opened)
-        return cls(Path(path), sidecar, threads, bell, ledger)
+        parts = partial(open_parts, Path(path), clock or SystemClock(), synchronous, lock_timeout, lease)
+        return cls(await loop.run_in_executor(None, parts))
 
     async def append(
         self,
@@ -217,72 +207,3 @@ class SqliteLog:
         head = self._sidecar.read_head()
         if head is not None:
             self.bell.news(self.threads.epoch.position(head.tip), head.control)
-
-
-def _open(
-    path: Path, clock: Clock, synchronous: str, lock_timeout: float, lease: float
-) -> tuple[Sidecar, Threads, Bell, SqliteLedger]:
-    path = path.absolute()
-    sidecar = Sidecar(path)
-    bell = Bell()
-    writing: sqlite3.Connection | None = None
-    lock_within(sidecar, lock_timeout)
-    try:
-        try:
-            writing = _connect(path, synchronous)
-            migrate(writing, str(path))
-            lives = epochs(writing)
-            _check_head(sidecar, writing, lives[-1].counter, str(path))
-        finally:
-            sidecar.unlock()
-        reading_connection = _connect(path, synchronous)
-        reading_connection.execute("PRAGMA query_only = 1")
-    except sqlite3.Error as error:
-        if writing is not None:
-            writing.close()
-        holder = sidecar.holder()
-        sidecar.close()
-        raise translated(error, str(path), holder) from error
-    except BaseException:
-        if writing is not None:
-            writing.close()
-        sidecar.close()
-        raise
-    sidecar.fill_reserve()
-
-    def committed(tip: int) -> None:
-        bell.news(lives[-1].position(tip), sidecar.control)
-
-    writer = Writer(writing, sidecar, lives[-1], clock, lock_timeout=lock_timeout, on_commit=committed)
-    threads = Threads(reading_connection, writer, sidecar, lives)
-    return sidecar, threads, bell, SqliteLedger(threads, Members(sidecar.members, lease), sidecar, bell, clock)
-
-
-def _connect(path: Path, synchronous: str) -> sqlite3.Connection:
-    if synchronous.upper() not in ("FULL", "NORMAL", "EXTRA"):
-        raise LogError(f"synchronous={synchronous!r} is not a way to keep events: use FULL, NORMAL or EXTRA")
-    connection = sqlite3.connect(
-        path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=256
-    )
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {synchronous}")
-        connection.execute("PRAGMA wal_autocheckpoint = 0")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
-
-
-def _check_head(sidecar: Sidecar, connection: sqlite3.Connection, epoch: int, path: str) -> None:
-    head = sidecar.read_head()
-    tip = tip_of(connection)
-    if head is not None and head.epoch == epoch and tip < head.tip:
-        raise LogDamaged(f"it ends at {tip}, but {head.tip} was committed: its last events are lost", path=path)
-    if head is None:
-        life = epochs(connection)[-1]
-        sidecar.write_head(Head(life.counter, life.mark, tip, 0, 0))
-    else:
-        sidecar.control = head.control
-
-

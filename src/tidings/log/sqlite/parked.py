@@ -30,6 +30,12 @@ ON CONFLICT (group_name, position) DO UPDATE SET state = excluded.state, attempt
   due = excluded.due, reason = excluded.reason, detail = excluded.detail, blocks = excluded.blocks"""
 
 
+_FOLLOWERS = """
+DELETE FROM tidings_parked AS p WHERE group_name = ? AND state = 'blocked' AND EXISTS (
+  SELECT 1 FROM tidings_parked AS head WHERE head.group_name = p.group_name AND head.key = p.key AND head.blocks
+  AND head.state = 'dead' AND head.position < p.position {chosen})"""
+
+
 def due(connection: sqlite3.Connection, lease: Lease, now: float, limit: int) -> list[Parked]:
     """Retries that are due and, behind each that has its turn, the events of its key up to one that must wait."""
     lanes = _in_lanes(lease)
@@ -100,9 +106,17 @@ def retry(session: Session, group: str, orders: Sequence[int] | None) -> int:
     return _each(session, sql, group, orders)
 
 
-def discard(session: Session, group: str, orders: Sequence[int] | None) -> int:
-    """Drop dead events."""
-    return _each(session, "DELETE FROM tidings_parked WHERE group_name = ? AND state = 'dead'", group, orders)
+def discard(session: Session, group: str, orders: Sequence[int] | None, *, followers: bool = False) -> int:
+    """Drop dead events, and with `followers` those that wait behind them; how many in all."""
+    behind = _drop_followers(session, group, orders) if followers else 0
+    return behind + _each(session, "DELETE FROM tidings_parked WHERE group_name = ? AND state = 'dead'", group, orders)
+
+
+def _drop_followers(session: Session, group: str, orders: Sequence[int] | None) -> int:
+    if orders is None:
+        return session.execute(_FOLLOWERS.format(chosen=""), (group,)).rowcount
+    sql = _FOLLOWERS.format(chosen="AND head.position = ?")
+    return sum(session.execute(sql, (group, order)).rowcount for order in orders)
 
 
 def _each(session: Session, sql: str, group: str, orders: Sequence[int] | None) -> int:

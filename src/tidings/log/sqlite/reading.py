@@ -12,6 +12,7 @@ from tidings.log.position import Epoch
 from tidings.log.record import Record, damaged
 from tidings.log.sqlite.schema import tip_of
 
+_SPAN = 20_000  # orders: no single question may keep the reader's thread for long, however little it finds
 _LEAN = "position, type, version, data, checksum"
 _WHOLE = f"{_LEAN}, slot, recorded_at, stream, stream_version, envelope"
 
@@ -25,10 +26,11 @@ def scan(connection: sqlite3.Connection, epoch: Epoch, after: int, where: Where,
     tip = tip_of(connection)  # first: what is appended between the two questions waits for the next look
     if after >= tip:
         return Slice([], epoch.position(after), epoch.position(after), at_head=True, epoch=epoch)
+    end = min(tip, after + _SPAN)
     types = tuple(where.types or ())
-    rows = connection.execute(_statement(where, len(types)), (after, tip, *types, limit)).fetchall()
+    rows = connection.execute(_statement(where, len(types)), (after, end, *types, limit)).fetchall()
     full = len(rows) == limit
-    upto = rows[-1][0] if full else tip
+    upto = rows[-1][0] if full else end
     records = checked(rows, epoch)
     return Slice(records, epoch.position(after), epoch.position(upto), at_head=upto == tip, epoch=epoch)
 

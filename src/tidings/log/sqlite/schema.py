@@ -12,7 +12,7 @@ from tidings.log.position import Epoch
 
 _TABLES = """
 CREATE TABLE tidings_meta(
-  name TEXT PRIMARY KEY,           -- 'schema': the number of the last migration
+  name TEXT PRIMARY KEY,           -- 'schema': the number of the last migration; 'control': rises as in the head record
   value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
 CREATE TABLE tidings_epochs(       -- the lives of this log, see position.py
@@ -126,6 +126,19 @@ def tip_of(connection: sqlite3.Connection) -> int:
     """The highest order given out, 0 when none was; it stays when events are trimmed."""
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'tidings_events'").fetchone()
     return int(row[0]) if row else 0
+
+
+def control_of(connection: sqlite3.Connection) -> int:
+    """How often members, lanes or an operator's wishes have changed."""
+    row = connection.execute("SELECT value FROM tidings_meta WHERE name = 'control'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def raise_control(connection: sqlite3.Connection, heard: int) -> int:
+    """Count one more change, so that it is past what was `heard` too: the head record is of an older life at times."""
+    control = max(control_of(connection), heard) + 1
+    connection.execute("INSERT OR REPLACE INTO tidings_meta VALUES ('control', ?)", (str(control),))
+    return control
 
 
 def create_lanes(connection: sqlite3.Connection, group: str, position: int) -> None:

@@ -36,7 +36,7 @@ class Session:
         self.connection = connection
         self.epoch = epoch
         self.writes = 0  # anything this transaction has changed; a job that changed nothing can fail alone
-        self.control = False
+        self.control = False  # members, lanes, or an operator's wishes are changed
         self.first_tip, recorded_at = _tip(connection)
         self.tip = self.first_tip
         self.recorded_at = max(now, recorded_at or 0, last_recorded_at)

@@ -7,6 +7,7 @@
 `members/` a file a process, locked while it lives: the kernel tells at once when it dies.
 """
 
+import errno
 import fcntl
 import os
 import stat
@@ -39,18 +40,20 @@ class Sidecar:
     """The files beside one database, opened by one process."""
 
     def __init__(self, database: Path) -> None:
-        _check_place(database)
         self.database = database
         self.folder = database.with_name(database.name + "-tidings")
         self.members = self.folder / "members"
         try:
+            _check_place(database)
             os.close(os.open(database, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             for folder in (self.folder, self.members):
                 folder.mkdir(mode=0o700, exist_ok=True)
             self._lock = _open(self.folder / "lock")
             self._bell = _open(self.folder / "bell")
-        except PermissionError as error:
-            raise LogReadOnly(str(database)) from error
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise LogReadOnly(str(database)) from error
+            raise
         self.control = 0
 
     @property

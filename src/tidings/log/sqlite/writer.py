@@ -17,9 +17,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tidings.clock import Clock
-from tidings.errors import CommitUnknown, DiskFull, LogClosed, LogLocked, TidingsError
+from tidings.errors import CommitUnknown, DiskFull, HandlingError, LogClosed, LogLocked, TidingsError
 from tidings.log.position import Epoch
 from tidings.log.sqlite.failures import translated
+from tidings.log.sqlite.schema import raise_control
 from tidings.log.sqlite.session import Session
 from tidings.log.sqlite.sidecar import Head, Sidecar
 
@@ -69,6 +70,7 @@ class Writer:
         self._gate = threading.Lock()
         self._closed = False
         self._recorded_at = 0
+        self._control = 0
         self.hook: Hook = _nothing  # crash tests stop the world at these points
         self._thread = threading.Thread(target=self._main, name=f"tidings-writer-{sidecar.database.name}", daemon=True)
         self._thread.start()
@@ -171,6 +173,7 @@ class Writer:
             self.hook("begun")
             outcomes = [self._run(job, session, careful=careful) for job in jobs]
             session.flush()
+            self._count_change(session)
             self.hook("written")
         except Exception as error:
             self._roll_back()
@@ -214,15 +217,24 @@ class Writer:
                 self._checkpoint("PASSIVE")
                 self._sidecar.fill_reserve()
         except Exception as error:
-            return [CommitUnknown(str(error)) for _ in outcomes]
+            unknown = CommitUnknown(str(error))
+            return [each if isinstance(each, BaseException) else unknown for each in outcomes]
         return outcomes
+
+    def _count_change(self, session: Session) -> None:
+        """In the database, not in the head record alone: a change is heard though its process is killed before it rings."""
+        if session.control and session.writes:
+            self._control = raise_control(session.connection, self._heard())
+
+    def _heard(self) -> int:
+        known = self._sidecar.read_head()
+        return max(known.control if known else 0, self._sidecar.control)
 
     def _ring(self, session: Session) -> None:
         grown = session.tip > session.first_tip
         if not grown and not session.control:
             return
-        known = self._sidecar.read_head()
-        self._sidecar.control = max(known.control if known else 0, self._sidecar.control) + session.control
+        self._sidecar.control = max(self._heard(), self._control)
         self._sidecar.write_head(
             Head(self._epoch.counter, self._epoch.mark, session.tip, session.recorded_at, self._sidecar.control)
         )
@@ -262,8 +274,10 @@ def lock_within(sidecar: Sidecar, seconds: float) -> None:
         raise LogLocked(sidecar.holder(), str(sidecar.database))
 
 
-def _known(error: Exception, path: str) -> Exception:
-    return translated(error, path) if isinstance(error, sqlite3.Error) else error
+def _known(error: BaseException, path: str) -> BaseException:
+    if isinstance(error, sqlite3.Error):
+        return translated(error, path)
+    return error if isinstance(error, Exception) else HandlingError(f"{type(error).__name__} was raised: {error}")
 
 
 def _tell(jobs: Sequence[Job], outcomes: Sequence[Any]) -> None:

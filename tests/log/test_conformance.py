@@ -1,0 +1,46 @@
+"""Every log keeps the promises of the seam. A new log needs one more row here."""
+
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from tidings.clock import ManualClock
+from tidings.log import Log, open_log
+from tidings.testing.log_conformance import *  # noqa: F403  # the suite is this file's content
+
+DURABLE = {"memory": False, "sqlite": True}
+_names = itertools.count()
+
+
+@pytest.fixture(params=sorted(DURABLE))
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def url(kind: str, tmp_path: Path) -> str:
+    return {"memory": f"memory:conformance-{next(_names)}", "sqlite": f"sqlite:///{tmp_path}/log.db"}[kind]
+
+
+@pytest.fixture
+def durable(kind: str) -> bool:
+    return DURABLE[kind]
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def reopen(url: str, clock: ManualClock) -> Callable[[], Awaitable[Log]]:
+    return lambda: open_log(url, clock=clock)
+
+
+@pytest.fixture
+async def log(reopen: Callable[[], Awaitable[Log]]) -> AsyncIterator[Log]:
+    log = await reopen()
+    yield log
+    await log.close()
