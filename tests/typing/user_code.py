@@ -5,6 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, assert_type
 
+from tidings import App, Delivery, Reject, Retry, Transaction
 from tidings.events import Catalog, Contract, Event, contract, contract_of, event, upcast
 
 
@@ -66,3 +67,42 @@ assert_type(renamed({"order": 1}), Shipment)
 envelope = Event(source="shop", type="order:created", data={"order_id": 42}, headers={"tenant": "north"}).checked()
 assert_type(envelope.delivery_key, str)
 catalog = Catalog.collect(OrderCreated, StockReserved)
+
+
+app = App("orders", "sqlite:///orders.db", contracts=[OrderCreated, shipped])
+inventory = App("inventory", log="sqlite:///inventory.db", broker="sqlite:///bus.db", drain=5)
+
+
+@app.on(OrderCreated)
+async def reserve(order: OrderCreated) -> StockReserved:
+    return StockReserved(order.order_id)
+
+
+@app.on("order:*", start="latest", retry=[Retry(on=ConnectionError, attempts=3), Retry.never(ValueError)], timeout=None)
+def watch(event: Event, delivery: Delivery) -> None:
+    assert_type(event.id, str)
+    assert_type(delivery.idempotency_key, str)
+    if delivery.attempt > 5:
+        raise Reject("enough")
+
+
+@app.on(shipped, group="shipping.count", concurrency=4, on_dead="pass")
+async def count(shipment: Shipment) -> list[StockReserved] | None:
+    return [StockReserved(shipment.order_id)]
+
+
+@inventory.on(StockReserved)
+def keep(reserved: StockReserved, tx: Transaction) -> None:
+    tx.execute("INSERT INTO reserved VALUES (?)", (reserved.order_id,), rows=1)
+
+
+async def use() -> None:
+    async with app.running():
+        published = await app.publish(OrderCreated(1, Decimal(2), Address("Ulm")), headers={"tenant": "a"})
+        assert_type(published, Event)
+        await app.publish("order:shipped", {"order_id": 3}, key="3")
+        async with app.transaction() as tx:
+            tx.execute("UPDATE orders SET done = 1 WHERE id = ?", (1,), rows=1)
+            assert_type(tx.publish(StockReserved(1)), str)
+        if not (await app.health()).healthy:
+            raise RuntimeError
