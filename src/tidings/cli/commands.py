@@ -1,0 +1,43 @@
+"""The table of commands. Their modules import what they need when they are called, so that `--help` is quick."""
+
+from typing import Annotated
+
+import typer
+
+from tidings.cli.dead import dead
+from tidings.cli.demo import demo
+from tidings.cli.describe import describe
+from tidings.cli.groups import groups
+from tidings.cli.publish import publish
+from tidings.cli.replay import replay
+from tidings.cli.run import run
+from tidings.cli.tail import tail
+
+cli = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="A beginning: tidings demo shop",
+)
+
+
+@cli.callback()
+def tidings(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of what failed.")] = False,
+) -> None:
+    """Event-driven applications: run them, publish to them, look into them.
+
+    The application is found by --app, else --url, else TIDINGS_URL, TIDINGS_LOG or TIDINGS_BROKER, else
+    tool.tidings.app in pyproject.toml, else as the one App in ./*.py.
+    """
+
+
+cli.command(epilog="Example: tidings run shop:app --workers 2")(run)
+cli.command(epilog="Example: tidings publish order:created '{\"order_id\": 42}' --key 42")(publish)
+cli.command(epilog="Example: tidings tail 'order:*' -f")(tail)
+cli.add_typer(groups, name="groups")
+cli.add_typer(dead, name="dead")
+cli.command(epilog="Example: tidings replay shop.show --to 2026-01-31T12:00")(replay)
+cli.command(epilog="Example: tidings describe --app shop:app --json")(describe)
+cli.add_typer(demo, name="demo")

@@ -1,0 +1,94 @@
+"""`tidings describe`: what an application is made of, without opening anything."""
+
+from typing import Any
+
+from tidings.cli.options import AppOption, JsonOption, UrlOption
+
+
+def describe(app: AppOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """Describe an application: its log and broker, its events and their versions, its groups and their rules."""
+    from tidings.cli.output import print_json
+    from tidings.cli.target import find_app
+
+    found, name = find_app(app, url)
+    document = _document(found, name)
+    if as_json:
+        print_json(document)
+        return
+    _print(document)
+
+
+def _document(app: Any, name: str) -> dict[str, Any]:
+    from tidings.cli.words import policy, without_password
+
+    contracts = sorted(app.catalog(), key=lambda each: (each.name, each.version))
+    return {
+        "app": app.name,
+        "found as": name,
+        "log": without_password(app.log_url),
+        "broker": without_password(app.broker_url),
+        "events": [_contract(each) for each in contracts],
+        "groups": [
+            {
+                "group": each.name,
+                "hears": list(each.group.patterns),
+                "from": each.group.start,
+                "handler": f"{each.form.handler.__module__}.{getattr(each.form.handler, '__qualname__', '?')}",
+                "writes in the log's transaction": each.form.uses_tx,
+                "policy": policy(each.policy),
+            }
+            for each in app.subscriptions
+        ],
+    }
+
+
+def _contract(contract: Any) -> dict[str, Any]:
+    return {
+        "name": contract.name,
+        "version": contract.version,
+        "type": getattr(contract.type, "__name__", str(contract.type)),
+        "key": contract.key,
+        "public": contract.public,
+        "owner": contract.owner,
+        "personal": list(contract.personal),
+        "upcasts": [
+            f"{step.from_version} -> {step.to_version or step.from_version + 1}" for step in contract.upcasters
+        ],
+        "schema": contract.json_schema(),
+    }
+
+
+def _print(document: dict[str, Any]) -> None:
+    from tidings.cli.output import Column, print_facts, print_rows
+
+    facts = {each: document[each] for each in ("app", "found as", "log")}
+    print_facts(facts | {"broker": document["broker"] or "none"})
+    print()
+    rows = [
+        [
+            each["name"],
+            each["version"],
+            each["type"],
+            each["key"],
+            "public" if each["public"] else "private",
+            _fields(each),
+        ]
+        for each in document["events"]
+    ]
+    columns = [
+        Column(name, name == "version") for name in ("event", "version", "type", "key", "seen by others", "fields")
+    ]
+    print_rows(columns, rows, nothing="No events: its handlers name none with a contract.")
+    for group in document["groups"]:
+        print()
+        tx = ", in the log's transaction" if group["writes in the log's transaction"] else ""
+        print(f"{group['group']} hears {', '.join(group['hears'])} from the {group['from']}, by {group['handler']}{tx}")
+        for sentence in group["policy"]:
+            print(f"  {sentence}")
+
+
+def _fields(contract: dict[str, Any]) -> str:
+    schema = contract["schema"]
+    reference = schema.get("$ref", "").rpartition("/")[2]
+    properties = schema.get("$defs", {}).get(reference, schema).get("properties", {})
+    return ", ".join(properties) or "-"

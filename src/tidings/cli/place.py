@@ -1,0 +1,74 @@
+"""Places in a log, as people write them."""
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from datetime import datetime
+
+from tidings.errors import ConfigurationError
+from tidings.events import Event, PatternSet
+from tidings.log import START, Log, Slice, Where
+from tidings.log.record import restore
+
+_POSITION = re.compile(r"[0-9a-f]{12}-[0-9a-f]{16}")
+_BATCH = 1000
+
+
+async def position(log: Log, text: str) -> str:
+    """The position that `earliest`, `latest`, a position or a time stands for.
+
+    Raises:
+        ConfigurationError: it is none of these.
+        LogTruncated: this log has no such position.
+    """
+    if text == "earliest":
+        return START
+    if text == "latest":
+        return await log.head()
+    if _POSITION.fullmatch(text):
+        await log.scan(text, limit=1)
+        return text
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(
+            f"{text!r} is no place in a log: write earliest, latest, a position as 'tidings tail' shows it, or a time"
+            " as in 2026-01-31T12:00"
+        ) from None
+    return await log.position_at(moment.astimezone().timestamp())  # without a zone it is meant as the clock here says
+
+
+async def events(
+    log: Log, patterns: Sequence[str], *, after: str, upto: str | None = None, follow: bool = False
+) -> AsyncGenerator[Event, None]:
+    """The events past `after` that fit a pattern: as far as `upto`, else to the end; with `follow`, what comes too."""
+    hears = PatternSet(patterns)
+    literal = all(pattern.literal for pattern in hears.patterns)
+    where = Where(frozenset(patterns) if literal else None)
+    end = upto or await log.head()
+    if not follow and after >= end:
+        return
+    async for found in log.tail(after=after, where=where, batch=_BATCH) if follow else _to_end(log, after, where, end):
+        for record in found.records:
+            place = found.position(record)
+            if not follow and place > end:
+                return
+            if hears.matches(record.type):
+                yield restore(record, place)
+
+
+async def count(log: Log, patterns: Sequence[str], *, after: str, upto: str) -> int:
+    """How many events there are between two positions that fit a pattern, the later included."""
+    hears = PatternSet(patterns)
+    found = _to_end(log, after, Where(lean=True), upto)
+    return sum(
+        [hears.matches(record.type) async for each in found for record in each.records if each.position(record) <= upto]
+    )
+
+
+async def _to_end(log: Log, after: str, where: Where, end: str) -> AsyncIterator[Slice]:
+    while after < end:
+        found = await log.scan(after, where, _BATCH)
+        after = found.upto
+        yield found
+        if found.at_head:
+            return

@@ -1,0 +1,173 @@
+"""What a command works on: the application it can find, or a bare log."""
+
+import ast
+import contextlib
+import importlib
+import os
+import sys
+import tomllib
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import msgspec
+
+from tidings import App
+from tidings.errors import ConfigurationError, TidingsError
+from tidings.log import Log, open_log
+
+VARIABLES = ("TIDINGS_URL", "TIDINGS_LOG", "TIDINGS_BROKER")
+
+
+class Target(msgspec.Struct, frozen=True):
+    """An application with the name it is found by, or only the URL of a log."""
+
+    app: App | None
+    name: str | None  # module:attr
+    url: str
+
+    @contextlib.asynccontextmanager
+    async def log(self) -> AsyncIterator[Log]:
+        """The log, open.
+
+        Raises:
+            ConfigurationError: there is none that two processes could share.
+        """
+        if self.url.startswith("memory:"):
+            raise ConfigurationError(
+                "a log in memory lives inside its own process, where no command can see it: give the application one"
+                " on disk, as in App(name, 'sqlite:///app.db')"
+            )
+        log = await open_log(self.url)
+        try:
+            yield log
+        finally:
+            await log.close()
+
+
+def find(app: str | None = None, url: str | None = None) -> Target:
+    """The application or log that is meant, looked for in the order of the documentation.
+
+    Raises:
+        ConfigurationError: nothing was found, and where it was looked for; or it cannot be loaded.
+    """
+    if app is not None and url is not None:
+        raise ConfigurationError("--app and --url are both given: the application knows its own log, leave one out")
+    if app is not None:
+        return load(app)
+    if url is not None:
+        return _bare(url)
+    for variable in VARIABLES:
+        if value := os.environ.get(variable):
+            return _bare(value)
+    if name := _configured():
+        return load(name)
+    found = _apps_here()
+    if len(found) == 1:
+        return load(found[0])
+    here = f"which has {', '.join(found)}" if found else f"which has no App in {Path.cwd()}"
+    raise ConfigurationError(
+        f"no application was found: tried --app and --url (not given), {', '.join(VARIABLES)} (not set), [tool.tidings]"
+        f" app in pyproject.toml ({'not there' if Path('pyproject.toml').exists() else 'no such file'}) and ./*.py,"
+        f" {here}; name one, as in --app {found[0] if found else 'shop:app'}"
+    )
+
+
+def find_app(app: str | None = None, url: str | None = None) -> tuple[App, str]:
+    """As `find`, for commands that a bare log is not enough for; the application and its name."""
+    target = find(app, url)
+    if target.app is None or target.name is None:
+        raise ConfigurationError(f"{target.url} is a log without an application: name one, as in --app shop:app")
+    return target.app, target.name
+
+
+def load(name: str) -> Target:
+    """The application called `module:attr`; or `module`, when there is one App in it.
+
+    Raises:
+        ConfigurationError: it is not there, or its module cannot be imported.
+    """
+    module_name, _, attribute = name.removesuffix(".py").partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name.replace("/", "."))
+    except TidingsError:
+        raise
+    except Exception as error:
+        raise ConfigurationError(
+            f"{module_name} could not be imported ({type(error).__name__}: {error}): correct it, or the name; --debug"
+            " shows where"
+        ) from error
+    if not attribute:
+        return _only_app(module_name, vars(module))
+    found = getattr(module, attribute, None)
+    if not isinstance(found, App):
+        apps = ", ".join(f"{module_name}:{name}" for name, value in vars(module).items() if isinstance(value, App))
+        raise ConfigurationError(f"{name} is no App: {f'{module_name} has {apps}' if apps else 'it has none'}")
+    return Target(found, f"{module_name}:{attribute}", found.log_url)
+
+
+def _bare(url: str) -> Target:
+    path = url.removeprefix("sqlite:///")
+    if path != url and not Path(path).exists():  # a misspelt URL shall make no new file
+        raise ConfigurationError(f"there is no log at {url}: check the path, which starts at {Path.cwd()}")
+    return Target(None, None, url)
+
+
+def _only_app(module: str, members: dict[str, object]) -> Target:
+    found = {name: value for name, value in members.items() if isinstance(value, App)}
+    if len({id(app) for app in found.values()}) != 1:
+        named = f"it has {', '.join(found)}" if found else "it has none"
+        raise ConfigurationError(f"which App of {module} is meant? {named}: name one, as in {module}:app")
+    name, app = next(iter(found.items()))
+    return Target(app, f"{module}:{name}", app.log_url)
+
+
+def _configured() -> str | None:
+    try:
+        settings = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ConfigurationError(f"pyproject.toml cannot be read: {error}") from error
+    name = settings.get("tool", {}).get("tidings", {}).get("app")
+    return str(name) if name else None
+
+
+def _apps_here() -> list[str]:
+    """Names of the Apps made at the top of the files here, read without running any of them."""
+    return [
+        f"{path.stem}:{name}"
+        for path in sorted(Path().glob("*.py"))
+        if path.stem.isidentifier()
+        for name in _apps_in(path)
+    ]
+
+
+def _apps_in(path: Path) -> Iterable[str]:
+    try:
+        tree = ast.parse(path.read_bytes(), str(path))
+    except (SyntaxError, ValueError, OSError):
+        return
+    if not any(_imports_tidings(node) for node in tree.body):
+        return
+    for node in tree.body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+        if isinstance(value, ast.Call) and _called(value) == "App":
+            yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
+def _imports_tidings(node: ast.stmt) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        return (node.module or "").partition(".")[0] == "tidings"
+    return isinstance(node, ast.Import) and any(alias.name.partition(".")[0] == "tidings" for alias in node.names)
+
+
+def _called(call: ast.Call) -> str:
+    function = call.func
+    return (
+        function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    )

@@ -1,0 +1,26 @@
+"""What an application is made of, told without opening anything."""
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import APP, Tidings
+
+
+def test_describe_tells_contracts_groups_and_rules_and_opens_no_file(tidings: Tidings, folder: Path) -> None:
+    told = tidings("describe").stdout
+
+    assert "order:created\t2\tOrderCreated\tcustomer\tpublic\torder_id, customer, total" in told
+    assert "orders.ship hears order:created from the earliest" in told
+    assert "any failure: 1 more try at once; dead after 2 calls." in told
+    assert {path.name for path in folder.iterdir()} <= {"shop.py", "__pycache__"}
+
+
+def test_describe_hides_passwords(tidings: Tidings, folder: Path) -> None:
+    url = "nats://ann:secret@server:4222/bus?token=hidden&tls=1"
+    (folder / "shop.py").write_text(APP.replace('"sqlite:///orders.db"', f'log="sqlite:///orders.db", broker="{url}"'))
+
+    document = json.loads(tidings("describe", "--json").stdout)
+
+    assert document["broker"] == "nats://ann:***@server:4222/bus?token=***&tls=1"
+    assert document["log"] == "sqlite:///orders.db"
+    assert document["events"][0]["version"] == 2
