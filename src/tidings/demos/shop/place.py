@@ -1,0 +1,54 @@
+"""Where the shop's files are, and how one of its services is run: what the four have in common."""
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from tidings import App
+
+FOLDER = os.path.abspath(os.environ.get("TIDINGS_SHOP", "."))
+BUS = f"sqlite:///{FOLDER}/bus.db"
+POISON = 13  # the order that notification cannot handle
+READY = "ready"
+Beside = Callable[[], Coroutine[Any, Any, None]]
+
+
+def log_of(service: str) -> str:
+    """The log of a service: its own file, which nobody else opens."""
+    return f"sqlite:///{FOLDER}/{service}.db"
+
+
+def serve(app: App, table: str, *, beside: Beside | None = None) -> None:
+    """Make the service's table, say so, and run until told to stop, or until whoever started it is gone."""
+    asyncio.run(_serve(app, table, beside))
+
+
+async def _serve(app: App, table: str, beside: Beside | None) -> None:
+    stop = asyncio.Event()
+    async with app, asyncio.TaskGroup() as tasks:
+        async with app.transaction() as tx:
+            tx.execute(table)
+        print(READY, flush=True)
+        busy = tasks.create_task(_until_done(beside or _end_of_input, stop))
+        await app.run(stop)
+        busy.cancel()
+
+
+async def _until_done(beside: Beside, stop: asyncio.Event) -> None:
+    await beside()
+    stop.set()
+
+
+async def _end_of_input() -> None:
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def watch() -> None:
+        os.read(0, 1)  # not sys.stdin: a thread that waits in it keeps the interpreter from ending
+        with contextlib.suppress(RuntimeError):  # the loop has ended before
+            loop.call_soon_threadsafe(ended.set)
+
+    threading.Thread(target=watch, name="shop-input", daemon=True).start()
+    await ended.wait()
