@@ -9,6 +9,11 @@ import pytest
 from tidings import errors
 
 EXAMPLES: list[errors.TidingsError] = [
+    errors.EmitterError("the emitter refused: emit again"),
+    errors.UnhandledError({"state": "kaput"}),
+    errors.NoEventLoop("order:created", "shop.show"),
+    errors.TooManyPending(1000, "order:created", "shop.show"),
+    errors.FellBehind("order:created", 1000),
     errors.InvalidName("bad name", "it has a space"),
     errors.InvalidEvent("source", "it is missing", event_id="e1"),
     errors.ContractError("order:created", 2, "$.total", "Expected `str`, got `int`"),
