@@ -302,9 +302,8 @@ class LogMachine(RuleBasedStateMachine):
         group = self.groups.get(lease.group)
         owned = [] if group is None else zip(group.owners, group.fences, strict=True)
         held = {lane for lane, owner in enumerate(owned) if owner == (lease.member, lease.fence)}
-        if group is None or held != set(lease.lanes):
-            if lease.lanes:
-                self.refused(Fenced, self.log.ledger.settle(settlement))
+        if group is None or not held or held != set(lease.lanes):
+            self.refused(Fenced, self.log.ledger.settle(settlement))
             return
 
         first = len(self.events) + 1

@@ -59,7 +59,17 @@ class SqliteLog:
         """
         loop = asyncio.get_running_loop()
         parts = partial(open_parts, Path(path), clock or SystemClock(), synchronous, lock_timeout, lease)
-        return cls(await loop.run_in_executor(None, parts))
+        opening = loop.run_in_executor(None, parts)
+
+        def close_unused(done: "asyncio.Future[Parts]") -> None:
+            if not done.cancelled() and done.exception() is None:
+                loop.run_in_executor(None, cls(done.result())._close)
+
+        try:
+            return cls(await asyncio.shield(opening))
+        except asyncio.CancelledError:
+            opening.add_done_callback(close_unused)  # nobody else could end its threads
+            raise
 
     async def append(
         self,
@@ -185,10 +195,11 @@ class SqliteLog:
         await asyncio.get_running_loop().run_in_executor(None, self._close)
 
     def _close(self) -> None:
-        self.threads.close()
+        are_free = self.threads.close()
         if self.threads.is_ours:
             self.ledger.close()
-        self._sidecar.close()
+        if are_free:
+            self._sidecar.close()
 
     async def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
         return await self.threads.read(lambda connection: connection.execute(sql, parameters).fetchall())

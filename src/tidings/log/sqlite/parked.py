@@ -11,6 +11,7 @@ from typing import Any
 from tidings.log.interface import LANES, Held, Lease, Parked
 from tidings.log.record import Record
 from tidings.log.sqlite.session import Session
+from tidings.log.turn import in_turn
 
 _PARKED = "p.position, p.slot, p.key, p.event_id, p.type, p.state, p.attempts, p.due, p.reason, p.detail, p.parked_at"
 _RECORD = (
@@ -47,7 +48,7 @@ def due(connection: sqlite3.Connection, lease: Lease, now: float, limit: int) ->
       OR ((p.key IS NULL OR NOT p.blocks) AND p.state = 'retry' AND p.due <= ?))
       {lanes.replace("slot", "p.slot")} ORDER BY p.position LIMIT ?"""
     rows = connection.execute(sql, (lease.group, *keys[:limit], now, limit))
-    return _in_turn([_parked(row) for row in rows], now)
+    return in_turn(map(_parked, rows), now)
 
 
 def held(connection: sqlite3.Connection, lease: Lease) -> Held:
@@ -123,19 +124,6 @@ def _each(session: Session, sql: str, group: str, orders: Sequence[int] | None) 
     if orders is None:
         return session.execute(sql, (group,)).rowcount
     return sum(session.execute(f"{sql} AND position = ?", (group, order)).rowcount for order in orders)
-
-
-def _in_turn(parked: Sequence[Parked], now: float) -> list[Parked]:
-    stopped: set[str] = set()  # keys at an event that is dead, or due later
-    found = []
-    for one in parked:
-        if one.key is not None and one.blocks:
-            if one.state == "dead" or (one.state == "retry" and one.due > now):
-                stopped.add(one.key)
-            if one.key in stopped:
-                continue
-        found.append(one)
-    return found
 
 
 def _in_lanes(lease: Lease) -> str:

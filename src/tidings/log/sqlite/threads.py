@@ -70,12 +70,14 @@ class Threads:
         was_closed, self._closed = self._closed, True
         return not was_closed
 
-    def close(self) -> None:
-        """Finish what is queued and end both threads; blocks."""
+    def close(self) -> bool:
+        """Finish what is queued and end both threads; blocks. False when the writer's is left behind, with its files."""
         if self.is_ours:
-            self.writer.close()
+            if not self.writer.close():
+                return False
             self._thread.close()
             self._reader.close()
+        return True
 
     def check_file(self) -> None:
         """Notice when the file was taken away or replaced under our feet: writes to it would go nowhere.

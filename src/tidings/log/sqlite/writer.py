@@ -27,6 +27,7 @@ from tidings.log.sqlite.sidecar import Head, Sidecar
 Run = Callable[..., Any]  # (session, *, careful) -> result
 Hook = Callable[[str], None]
 _MOST_JOBS = 500
+_STUCK_AFTER = 3.0  # seconds without a batch finished, when all has to end
 _CHECKPOINT_WEIGHT = 2000  # about so many pages, of 4 KiB
 
 
@@ -71,6 +72,7 @@ class Writer:
         self._closed = False
         self._recorded_at = 0
         self._control = 0
+        self._batches = 0
         self.hook: Hook = _nothing  # crash tests stop the world at these points
         self._thread = threading.Thread(target=self._main, name=f"tidings-writer-{sidecar.database.name}", daemon=True)
         self._thread.start()
@@ -83,18 +85,27 @@ class Writer:
             self._queue.put(job)
         return job.future
 
-    def close(self) -> None:
-        """Finish what is queued, then end the thread; blocks."""
+    def close(self) -> bool:
+        """Finish what is queued, then end the thread; blocks. False when a job does not come to its end.
+
+        That is a handler which hangs inside the transaction, or a stopped process which has the lock: the thread is
+        left to it, so that this process can end.
+        """
         with self._gate:  # no job may come after the end
             if not self._closed:
                 self._closed = True
                 self._queue.put(None)
-        self._thread.join()
+        seen = -1
+        while self._thread.is_alive() and self._batches != seen:
+            seen = self._batches
+            self._thread.join(_STUCK_AFTER)
+        return not self._thread.is_alive()
 
     def _main(self) -> None:
         while (jobs := self._take()) is not None:
             outcomes = self._under_lock(jobs)
             _tell(jobs, outcomes)
+            self._batches += 1
             self.hook("told")
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()

@@ -1,0 +1,96 @@
+"""One group as memory knows it: who its members are, who owns which lane, and how far each lane is."""
+
+from dataclasses import dataclass, field
+from typing import Literal, Self
+
+from tidings.log.balance import share
+from tidings.log.interface import LANES, GroupStatus, Lease, Parked
+from tidings.log.position import Epoch
+
+
+@dataclass(slots=True)
+class Lane:
+    """One of the group's `LANES`."""
+
+    position: int  # all up to here is answered
+    owner: str | None = None
+    fence: int = 0  # the owner's; a settlement with another one commits nothing
+
+
+@dataclass(slots=True)
+class KnownGroup:
+    """A group that somebody has joined."""
+
+    patterns: tuple[str, ...]
+    lanes: list[Lane]
+    state: Literal["live", "paused"] = "live"
+    fence: int = 0  # the last one given out
+    members: set[str] = field(default_factory=set)
+    parked: dict[int, Parked] = field(default_factory=dict)  # by order
+
+    @classmethod
+    def starting(cls, patterns: tuple[str, ...], start: int) -> Self:
+        """A new group, all of whose lanes begin after order `start`."""
+        return cls(patterns, [Lane(start) for _ in range(LANES)])
+
+    def take_share(self, member: str) -> bool:
+        """Give `member` its fair share of the lanes; says whether anything changed. See `share`."""
+        is_new = member not in self.members
+        self.members.add(member)
+        owned = self._owned(member)
+        wanted = share([lane.owner for lane in self.lanes], sorted(self.members), member)
+        if wanted != owned:
+            self._hand_over(member, wanted, owned)
+        return is_new or wanted != owned
+
+    def lease(self, name: str, member: str, epoch: Epoch) -> Lease:
+        """What `member` owns, under the group's `name`."""
+        owned = sorted(self._owned(member))
+        lanes = {number: self.lanes[number].position for number in owned}
+        fence = max((self.lanes[number].fence for number in owned), default=self.fence)
+        cursor = epoch.position(min(lanes.values(), default=0))
+        return Lease(name, member, fence, lanes, cursor, epoch, self.state, len(self.members))
+
+    def honours(self, lease: Lease) -> bool:
+        """Does the lease's member own these very lanes, under this fence?"""
+        owned = {number for number in self._owned(lease.member) if self.lanes[number].fence == lease.fence}
+        return bool(owned) and owned == lease.lanes.keys()
+
+    def give_back(self, member: str) -> None:
+        """Free the lanes of `member`, who is one no more."""
+        self.members.discard(member)
+        for number in self._owned(member):
+            self.lanes[number].owner = None
+
+    def restart(self, order: int) -> None:
+        """Move every lane to `order`, and forget what is parked."""
+        self.fence += 1  # whoever is in the middle of a batch must not move the lanes back
+        self.parked.clear()
+        for lane in self.lanes:
+            lane.position, lane.owner = order, None
+
+    def status(self, name: str, epoch: Epoch, tip: int) -> GroupStatus:
+        """The group as operators see it."""
+        position = min(lane.position for lane in self.lanes)
+        states = [one.state for one in self.parked.values()]
+        return GroupStatus(
+            name,
+            self.patterns,
+            self.state,
+            epoch.position(position),
+            tip - position,
+            states.count("retry"),
+            states.count("blocked"),
+            states.count("dead"),
+            tuple(sorted({lane.owner for lane in self.lanes if lane.owner is not None})),
+        )
+
+    def _owned(self, member: str) -> set[int]:
+        return {number for number, lane in enumerate(self.lanes) if lane.owner == member}
+
+    def _hand_over(self, member: str, wanted: set[int], owned: set[int]) -> None:
+        self.fence += 1
+        for number in wanted:
+            self.lanes[number].owner, self.lanes[number].fence = member, self.fence
+        for number in owned - wanted:
+            self.lanes[number].owner = None

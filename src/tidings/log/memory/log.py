@@ -1,0 +1,137 @@
+"""`MemoryLog`: the log as its users hold it. It waits its turn, and then asks the state it shares."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Self
+
+from tidings.clock import Clock, SystemClock
+from tidings.errors import LogClosed, LogError
+from tidings.events import Event
+from tidings.log.interface import ALL, ANY, Appended, Expect, Slice, Where
+from tidings.log.memory import reading
+from tidings.log.memory.ledger import MemoryLedger
+from tidings.log.memory.state import State
+from tidings.log.memory.transaction import MemoryTransaction
+from tidings.log.position import START, Position
+from tidings.log.record import draft
+from tidings.log.tailing import tail
+
+_named: dict[str, State] = {}  # the logs open by name; the last to close one forgets it
+
+
+class MemoryLog:
+    """A log that lasts as long as somebody has it open. Make it with `open`."""
+
+    def __init__(self, name: str, state: State, clock: Clock) -> None:
+        self.url = f"memory:{name}"
+        self.bell = state.bell
+        self.ledger = MemoryLedger(state, clock, self.ready)
+        self.is_closed = False
+        self._name = name
+        self._state = state
+        self._clock = clock
+
+    @classmethod
+    async def open(cls, path: str = "", *, clock: Clock | None = None) -> Self:
+        """A new log; or, under a name, the one that others in this process have open under it."""
+        state = _named.setdefault(path, State()) if path else State()
+        state.users += 1
+        return cls(path, state, clock or SystemClock())
+
+    async def append(
+        self,
+        events: Sequence[Event],
+        *,
+        stream: str | None = None,
+        expect: Expect = ANY,
+        tx: Any = None,
+        public: bool | None = None,
+    ) -> Appended:
+        """Record `events`, all or none; see `Log.append`."""
+        shown = stream is None if public is None else public
+        drafts = [draft(event, public=shown, stream=stream) for event in events]
+        if tx is not None:
+            if stream is not None or expect is not ANY:
+                raise LogError("a recorded transaction appends without a stream or an expectation: leave them out")
+            tx.drafts += drafts
+            return Appended(START, START)
+        await self.ready()
+        if not drafts:
+            return Appended(START, START)
+        return self._state.append(drafts, stream, expect, self._clock.now())
+
+    async def absorb(self, events: Sequence[Event], *, public: bool = False) -> int:
+        """Record those not yet recorded, and say how many were new."""
+        drafts = [draft(event, public=public) for event in events]
+        await self.ready()
+        return self._state.absorb(drafts, self._clock.now())
+
+    async def scan(self, after: Position, where: Where = ALL, limit: int = 500) -> Slice:
+        """One look past `after`, without waiting."""
+        await self.ready()
+        return reading.scan(self._state, self._state.order(after), where, limit)
+
+    def tail(self, *, after: Position = START, where: Where = ALL, batch: int = 500) -> AsyncIterator[Slice]:
+        """Everything past `after`, in slices, and then whatever comes."""
+        return tail(self, after, where, batch)
+
+    async def read(
+        self, stream: str, *, after: int = 0, upto: int | None = None, backwards: bool = False, batch: int = 500
+    ) -> AsyncIterator[Slice]:
+        """One stream's records by version, `after` excluded and `upto` included."""
+        await self.ready()
+        for found in reading.stream(self._state, stream, after, upto, backwards=backwards, batch=batch):
+            yield found
+
+    async def head(self) -> Position:
+        """The newest position; all that is recorded here is safe to read."""
+        await self.ready()
+        return self._state.epoch.position(self._state.tip)
+
+    async def tip(self) -> Position:
+        """The newest position given out: the same as the head."""
+        return await self.head()
+
+    async def position_at(self, moment: float) -> Position:
+        """The last position recorded before `moment` (seconds since 1970 UTC, log time)."""
+        await self.ready()
+        return self._state.epoch.position(reading.order_at(self._state, int(moment * 1e6)))
+
+    async def find(self, event_id: str) -> Slice:
+        """The records with this id, of whatever source."""
+        await self.ready()
+        return reading.with_id(self._state, event_id)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[MemoryTransaction]:
+        """Events recorded in the block are appended together when it ends, and forgotten when it raises."""
+        tx = self.recorder()
+        yield tx
+        await self.ready()
+        if tx.drafts:
+            self._state.append(tx.drafts, None, ANY, self._clock.now())
+
+    def recorder(self) -> MemoryTransaction:
+        """The `tx` of an `async def` handler."""
+        return MemoryTransaction()
+
+    async def close(self) -> None:
+        """Let go of the log; its members die with it. Who closes a log last forgets it."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self.ledger.abandon()
+        self._state.users -= 1
+        if self._name and not self._state.users:
+            del _named[self._name]
+
+    async def ready(self) -> None:
+        """Let others run, so that a task which appends in a loop starves nobody.
+
+        Raises:
+            LogClosed: this log was closed.
+        """
+        await asyncio.sleep(0)
+        if self.is_closed:
+            raise LogClosed(self.url)

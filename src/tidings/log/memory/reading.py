@@ -1,0 +1,70 @@
+"""The reader's questions: slices of the log, of a stream, and places by time or id."""
+
+import itertools
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from tidings.errors import LogDamaged
+from tidings.log.interface import LANES, Slice, Where
+from tidings.log.memory.state import State
+from tidings.log.record import Record, damaged
+
+
+def scan(state: State, after: int, where: Where, limit: int) -> Slice:
+    """One look past the order `after`.
+
+    Raises:
+        LogDamaged: a record's data is not what was written.
+    """
+    upto = after
+    found: list[Record] = []
+    while upto < state.tip and len(found) < limit:
+        if _is_wanted(state, upto, where):
+            found.append(state.records[upto])
+        upto += 1
+    if len(found) < limit:
+        upto = state.tip
+    return _slice(state, found, after, upto, lean=where.lean)
+
+
+def stream(state: State, name: str, after: int, upto: int | None, *, backwards: bool, batch: int) -> Iterator[Slice]:
+    """One stream's records by version, a slice at a time, as they are at the first."""
+    records = state.streams.get(name, [])[after:upto]
+    if backwards:
+        records.reverse()
+    for start in range(0, len(records), batch):
+        page = records[start : start + batch]
+        found = _slice(state, page, page[0].order, page[-1].order)
+        yield replace(found, at_head=start + batch >= len(records))
+
+
+def with_id(state: State, event_id: str) -> Slice:
+    """The records with this id, of whatever source."""
+    orders = sorted(order for (known, _), order in state.by_id.items() if known == event_id)
+    return _slice(state, [state.records[order - 1] for order in orders], 0, 0)
+
+
+def order_at(state: State, microseconds: int) -> int:
+    """The last order recorded before a moment."""
+    earlier = itertools.takewhile(lambda record: record.recorded_at < microseconds, state.records)
+    return sum(1 for _ in earlier)
+
+
+def _is_wanted(state: State, index: int, where: Where) -> bool:
+    record = state.records[index]
+    return (
+        (where.types is None or record.type in where.types)
+        and (where.lanes is None or record.slot % LANES in where.lanes)
+        and (not where.public or state.public[index])
+    )
+
+
+def _slice(state: State, records: list[Record], after: int, upto: int, *, lean: bool = False) -> Slice:
+    position = state.epoch.position
+    broken = damaged(records)
+    if broken:
+        raise LogDamaged("the data's checksum does not fit", [position(record.order) for record in broken])
+    if lean:
+        records = [Record(one.order, one.type, one.version, one.data, one.checksum) for one in records]
+    return Slice(records, position(after), position(upto), upto == state.tip, state.epoch)
