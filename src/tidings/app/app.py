@@ -2,17 +2,17 @@
 
 import asyncio
 import contextlib
-import signal
-import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from types import ModuleType
 from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
-from tidings.app.health import GroupHealth, Health
+from tidings.app.health import Health, health_of
 from tidings.app.running import Running
+from tidings.app.signals import signals
 from tidings.app.transaction import AppTransaction
+from tidings.app.urls import log_and_broker
 from tidings.brokers import Broker, connect
 from tidings.clock import Clock, SystemClock
 from tidings.errors import ConfigurationError, DuplicateGroup
@@ -24,7 +24,6 @@ from tidings.handling.policy import Retry, policy
 from tidings.handling.report import MetricsHook
 from tidings.handling.subscription import Subscription, subscription
 from tidings.log import Log, open_log
-from tidings.log.open import is_log
 
 AnyHandler = TypeVar("AnyHandler", bound=Handler)
 
@@ -35,7 +34,7 @@ class App:
     `url` is the log's or the broker's, whichever it names; with `log` and `broker` both, what arrives is recorded
     before it is handled, and public events are relayed. `contracts` are modules, `@event` classes or Contracts beside
     those its handlers speak of. `metrics` is called once a batch. After a stop is asked for, handlers have `drain`
-    seconds to finish.
+    seconds to finish. A process that stands still for `lease` seconds loses its lanes, where the log has such a limit.
 
     Raises:
         ConfigurationError, InvalidName: the parts do not fit together.
@@ -52,13 +51,13 @@ class App:
         clock: Clock | None = None,
         metrics: MetricsHook | None = None,
         drain: float = 10.0,
-        lease: float = 15.0,
+        lease: float | None = None,
     ) -> None:
         self.name = check_name(name)
-        self.log_url, self.broker_url = _urls(url, log, broker)
+        self.log_url, self.broker_url = log_and_broker(url, log, broker)
         self.clock = clock or SystemClock()
         self.drain = drain
-        self._lease = lease
+        self._log_settings = {} if lease is None else {"lease": lease}
         self._contracts = list(contracts)
         self._metrics = metrics
         self._subscriptions: list[Subscription] = []
@@ -154,11 +153,7 @@ class App:
             ContractError, InvalidEvent, InvalidName: it cannot be recorded as it is.
             LogError: the log did not take it.
         """
-        log, outgoing = self.log, self._outgoing
-        assert outgoing is not None
-        cell = current.get()
-        if cell is not None and cell.item is not None:
-            await cell.complete([cell.item])
+        log, outgoing = await self._ready()
         made = outgoing.event(
             event, data=data, id=id, key=key, subject=subject, correlation_id=correlation_id, headers=headers
         )
@@ -171,8 +166,7 @@ class App:
         Raises:
             ContractError, InvalidEvent, LogError: none was recorded.
         """
-        log, outgoing = self.log, self._outgoing
-        assert outgoing is not None
+        log, outgoing = await self._ready()
         made = [outgoing.event(event) for event in events]
         public = all(outgoing.is_public(each.type) for each in made)
         if not public and any(outgoing.is_public(each.type) for each in made):
@@ -183,9 +177,9 @@ class App:
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[AppTransaction]:
         """SQL of your own and events in one commit: `tx.execute(...)`, `tx.publish(...)`. Raising forgets both."""
-        assert self.log is not None and self._outgoing is not None
-        async with self.log.transaction() as recorded:
-            yield AppTransaction(recorded, self._outgoing)
+        log, outgoing = await self._ready()
+        async with log.transaction() as recorded:
+            yield AppTransaction(recorded, outgoing)
 
     async def __aenter__(self) -> Self:
         """Open the log and the broker; no handler runs yet."""
@@ -193,11 +187,10 @@ class App:
         if self._open_count > 1:
             return self
         try:
-            catalog = self.catalog()
-            self._log = await open_log(self.log_url, clock=self.clock, lease=self._lease)
+            self._outgoing = Outgoing(self.name, self.catalog(), self.clock)
+            self._log = await open_log(self.log_url, clock=self.clock, **self._log_settings)
             if self.broker_url is not None:
                 self._broker = await connect(self.broker_url, clock=self.clock)
-            self._outgoing = Outgoing(self.name, catalog, self.clock)
         except BaseException:
             await self._close()
             raise
@@ -210,26 +203,34 @@ class App:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
-        """The handlers at work, for as long as the block lasts; then they are drained."""
+        """The handlers at work, for as long as the block lasts; then they are drained.
+
+        Raises:
+            ConfigurationError: they are at work already.
+        """
         async with self:
-            assert self._outgoing is not None
-            running = Running(
+            if self._running is not None:
+                raise ConfigurationError(f"{self.name} is running already: run another process for more of it")
+            catalog = self.catalog()  # with what was included since it was opened
+            outgoing = self._outgoing = Outgoing(self.name, catalog, self.clock)
+            running = self._running = Running(
                 self.name,
                 self.log,
                 self._broker,
                 self._subscriptions,
-                self.catalog(),
-                self._outgoing,
+                catalog,
+                outgoing,
                 self.clock,
                 self._metrics,
             )
-            self._running = running
             try:
                 await running.start()
                 yield self
             finally:
-                await running.stop(self.drain)
-                self._running = None
+                try:
+                    await running.stop(self.drain)
+                finally:
+                    self._running = None
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
         """Run the handlers until `stop` is set or the process is told to end (SIGTERM, SIGINT); then drain.
@@ -237,75 +238,29 @@ class App:
         A second signal ends the process at once, with nothing more settled.
         """
         ending = stop or asyncio.Event()
-        with _signals(ending):
+        with signals(ending):
             async with self.running():
                 await ending.wait()
 
     async def health(self) -> Health:
         """How it does: every group's lag and what it has set aside, and what is in trouble."""
-        running = self._running
-        readers = {each.subscription.name: each for each in running.readers} if running else {}
-        groups = []
-        for status in await self.log.ledger.groups():
-            reader = readers.get(status.name)
-            lease = reader.settling.lease if reader else None
-            groups.append(
-                GroupHealth(
-                    status.name,
-                    status.state,
-                    status.lag,
-                    len(lease.lanes) if lease else 0,
-                    status.retry,
-                    status.blocked,
-                    status.dead,
-                    reader.trouble if reader else None,
-                )
-            )
-        inbound = running.inbound.trouble if running and running.inbound else None
-        troubles = tuple(filter(None, [*(each.trouble for each in groups), inbound]))
-        return Health(self.name, not troubles, running is not None, tuple(groups), troubles)
+        return await health_of(self.name, self.log, self._running)
+
+    async def _ready(self) -> tuple[Log, Outgoing]:
+        """What publishing takes. Inside a handler its event, which may have been read lean, is a cause: made whole."""
+        log, outgoing, cell = self.log, self._outgoing, current.get()
+        assert outgoing is not None
+        if cell is not None and cell.item is not None:
+            await cell.complete([cell.item])
+        return log, outgoing
 
     async def _close(self) -> None:
         self._open_count = 0
         broker, self._broker = self._broker, None
         log, self._log = self._log, None
-        for resource in (broker, log):
-            if resource is not None:
-                await resource.close()
-
-
-def _urls(url: str | None, log: str | None, broker: str | None) -> tuple[str, str | None]:
-    if url is not None:
-        if is_log(url):
+        try:
+            if broker is not None:
+                await broker.close()
+        finally:
             if log is not None:
-                raise ConfigurationError(f"there are two logs, {url} and {log}: give one of them")
-            log = url
-        elif broker is not None:
-            raise ConfigurationError(f"there are two brokers, {url} and {broker}: give one of them")
-        else:
-            broker = url
-    if log is None and broker is not None:
-        raise ConfigurationError(
-            "a broker alone keeps nothing for a handler that fails: give the application a log too, as in"
-            f" log='sqlite:///service.db', broker={broker!r}"
-        )
-    return log or "memory:", broker
-
-
-@contextlib.contextmanager
-def _signals(ending: asyncio.Event) -> Any:
-    """The first SIGTERM or SIGINT sets `ending`, the second has its usual effect."""
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
-
-    def told(number: int) -> None:
-        ending.set()
-        loop.remove_signal_handler(number)
-
-    for number in numbers:
-        loop.add_signal_handler(number, told, number)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+                await log.close()

@@ -2,6 +2,9 @@
 
 import msgspec
 
+from tidings.app.running import Running
+from tidings.log import Log
+
 
 class GroupHealth(msgspec.Struct, frozen=True):
     """One group, as this process and the ledger see it."""
@@ -24,3 +27,27 @@ class Health(msgspec.Struct, frozen=True):
     running: bool
     groups: tuple[GroupHealth, ...] = ()
     troubles: tuple[str, ...] = ()
+
+
+async def health_of(app: str, log: Log, running: Running | None) -> Health:
+    """What the ledger says of every group, and this process of those it runs."""
+    readers = {each.subscription.name: each for each in running.readers} if running else {}
+    groups = []
+    for status in await log.ledger.groups():
+        reader = readers.get(status.name)
+        lease = reader.settling.lease if reader else None
+        groups.append(
+            GroupHealth(
+                status.name,
+                status.state,
+                status.lag,
+                len(lease.lanes) if lease else 0,
+                status.retry,
+                status.blocked,
+                status.dead,
+                reader.trouble.reason if reader else None,
+            )
+        )
+    inbound = running.inbound.trouble.reason if running and running.inbound else None
+    troubles = tuple(filter(None, [*(each.trouble for each in groups), inbound]))
+    return Health(app, not troubles, running is not None, tuple(groups), troubles)

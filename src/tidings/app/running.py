@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from tidings.brokers import Broker
 from tidings.clock import Clock
+from tidings.errors import TidingsError
 from tidings.events import Catalog
+from tidings.handling.execution import Execution
 from tidings.handling.feed import Feed
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.reader import Reader
@@ -15,6 +17,7 @@ from tidings.handling.report import MetricsHook
 from tidings.handling.subscription import Subscription
 from tidings.log import Log
 
+_LEAVING = 1.0  # seconds to give the lanes back
 PULSE = 0.5  # seconds between signs of life; also the slow look that makes up for a bell nobody heard
 
 
@@ -53,9 +56,11 @@ class Running:
         for subscription in (*self._subscriptions, *outbound):
             await self._log.ledger.join(subscription.group)
         self._member = await self._log.ledger.enter()
-        self.readers = [self._reader(each) for each in self._subscriptions]
+        await self._log.ledger.pulse(self._member)  # whoever died before us frees its lanes now
+        self.readers = [self._reader(each, self._feed) for each in self._subscriptions]
         if self._broker is not None:
-            self.readers += [self._outbound(each, self._broker) for each in outbound]
+            feed = Feed(self._log, None, None, public=True)
+            self.readers += [self._reader(each, feed, Relaying(self._broker)) for each in outbound]
             self._start_inbound(self._broker)
         self._tasks = [asyncio.create_task(each.run(), name=each.subscription.name) for each in self.readers]
         self._pulse_task = asyncio.create_task(self._pulse())
@@ -63,8 +68,18 @@ class Running:
     async def stop(self, drain: float) -> None:
         """Take no more, finish what is in hand for at most `drain` seconds, settle it, and give the lanes back.
 
-        What is not finished by then gets no answer, and comes again.
+        What is not finished by then gets no answer, and comes again. Who is cancelled meanwhile leaves at once.
         """
+        try:
+            await self._drain(drain)
+        finally:
+            for task in (self._inbound_task, self._pulse_task, *self._tasks):
+                if task is not None:
+                    task.cancel()
+            for reader in self.readers:
+                reader.feed.close()
+
+    async def _drain(self, drain: float) -> None:
         await _cancel(self._inbound_task)
         for reader in self.readers:
             reader.stop()
@@ -73,27 +88,14 @@ class Running:
             for task in late:
                 await _cancel(task)
         await _cancel(self._pulse_task)
-        for reader in self.readers:
-            reader.feed.close()
         if self._member:
-            await self._log.ledger.leave(self._member)
+            with contextlib.suppress(TidingsError, TimeoutError):  # closing the log frees the lanes too
+                async with asyncio.timeout(_LEAVING):  # a handler may hang in the writer's thread
+                    await self._log.ledger.leave(self._member)
 
-    def _reader(self, subscription: Subscription) -> Reader:
+    def _reader(self, subscription: Subscription, feed: Feed, execution: Execution | None = None) -> Reader:
         return Reader(
-            subscription, self._log, self._member, self._feed, self._outgoing, self._clock, self._metrics
-        )
-
-    def _outbound(self, subscription: Subscription, broker: Broker) -> Reader:
-        feed = Feed(self._log, None, None, public=True)
-        return Reader(
-            subscription,
-            self._log,
-            self._member,
-            feed,
-            self._outgoing,
-            self._clock,
-            self._metrics,
-            execution=Relaying(broker),
+            subscription, self._log, self._member, feed, self._outgoing, self._clock, self._metrics, execution
         )
 
     def _start_inbound(self, broker: Broker) -> None:

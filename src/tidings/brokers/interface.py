@@ -35,7 +35,7 @@ class Inbox(Protocol):
         Events received before and not settled are not handed over again while this inbox is open.
 
         Raises:
-            BrokerError: the carrier failed; close this inbox and subscribe again.
+            BrokerError, LogError: the carrier failed; close this inbox and subscribe again.
         """
 
     async def settle(self) -> None:
@@ -58,7 +58,7 @@ class Broker(Protocol):
         The same events again are no harm: who receives them records each id once.
 
         Raises:
-            BrokerError, LogError: some or none of them were taken; publish all of them again.
+            BrokerError, LogError, ConfigurationError: some or none of them were taken; publish all of them again.
         """
 
     def subscribe(

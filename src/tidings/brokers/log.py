@@ -1,4 +1,4 @@
-"""`LogBroker`: any log as a carrier. Publishing appends, a group's inbox is a named reader with a cursor in its ledger."""
+"""`LogBroker`: any log as a carrier. Publishing appends; an inbox is a named reader with a cursor in the ledger."""
 
 import asyncio
 import contextlib
@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 import msgspec
 
 from tidings.brokers.interface import Capabilities
-from tidings.events import Event, PatternSet
-from tidings.log import Lease, Log, Settlement, Where
+from tidings.clock import Clock
+from tidings.errors import LogClosed, LogDamaged
+from tidings.events import Event, Pattern, PatternSet
+from tidings.log import Lease, Log, Settlement, Where, open_log
 from tidings.log.bell import Ear
 from tidings.log.interface import LANES, Group
 from tidings.log.position import Position
@@ -18,71 +20,86 @@ PULSE = 0.5  # seconds between signs of life, and looks for members that died
 
 
 class LogBroker:
-    """A carrier between services that share a log's file (or, on a server, its database)."""
+    """A carrier between services that share a log's file (or, on a server, its database).
 
-    def __init__(self, log: Log) -> None:
-        self.url = log.url
+    The log is opened when it is first needed, and again after it was found closed, or its file replaced: who publishes
+    to a bus that is away for a while fails until it is back, and then goes on.
+    """
+
+    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+        durable = not url.startswith("memory:")
+        self.url = url
         self.capabilities = Capabilities(
-            durable=not log.url.startswith("memory:"),
+            durable=durable,
             groups=True,
             replay=True,
             order="total",
             delay=False,
             dead_letters=False,
-            fsync=not log.url.startswith("memory:"),
+            fsync=durable,
         )
-        self.log = log
+        self._clock = clock
+        self._log: Log | None = None
+        self._opening = asyncio.Lock()
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Append those the log does not have."""
-        await self.log.absorb(events, public=True)
+        async with self._opened() as log:
+            await log.absorb(events, public=True)
 
     @contextlib.asynccontextmanager
     async def subscribe(
         self, patterns: Sequence[str], *, group: str, start: str = "earliest", prefetch: int = 500
     ) -> AsyncIterator["LogInbox"]:
         """Join a group; its cursor is kept in the log's ledger."""
-        ledger = self.log.ledger
-        await ledger.join(Group(group, tuple(patterns), start))
-        member = await ledger.enter()
-        ear = self.log.bell.listen()
-        pulse = asyncio.create_task(self._pulse(member))
-        try:
-            yield LogInbox(self.log, group, member, patterns, ear, prefetch)
-        finally:
-            pulse.cancel()
-            self.log.bell.forget(ear)
-            await ledger.leave(member)
+        async with self._opened() as log:
+            await log.ledger.join(Group(group, tuple(patterns), start))
+            member = await log.ledger.enter()
+            ear = log.bell.listen()
+            pulse = asyncio.create_task(_pulse(log, member))
+            try:
+                yield LogInbox(log, group, member, patterns, ear, prefetch)
+            finally:
+                pulse.cancel()
+                log.bell.forget(ear)
+                with contextlib.suppress(Exception):  # the log is away, or closed: the other members notice
+                    await log.ledger.leave(member)
 
     async def close(self) -> None:
         """Close the log."""
-        await self.log.close()
+        log, self._log = self._log, None
+        if log is not None:
+            await log.close()
 
-    async def _pulse(self, member: str) -> None:
-        while True:
-            with contextlib.suppress(Exception):  # the inbox meets the same trouble, and reports it
-                await self.log.ledger.pulse(member)
-            await asyncio.sleep(PULSE)
+    @contextlib.asynccontextmanager
+    async def _opened(self) -> AsyncIterator[Log]:
+        """The log, open. One that has shown to be of no more use is closed, and the next who asks opens it anew."""
+        async with self._opening:
+            log = self._log = self._log or await open_log(self.url, clock=self._clock)
+        try:
+            yield log
+        except (LogClosed, LogDamaged):
+            if self._log is log:
+                await self.close()
+            raise
 
 
 class LogInbox:
     """One member's part of a group on a log."""
 
-    def __init__(
-        self, log: Log, group: str, member: str, patterns: Sequence[str], ear: Ear, prefetch: int
-    ) -> None:
+    def __init__(self, log: Log, group: str, member: str, patterns: Sequence[str], ear: Ear, prefetch: int) -> None:
         self._log = log
         self._group = group
         self._member = member
         self._hears = PatternSet(patterns)
-        literal = not any("*" in pattern for pattern in patterns)
-        self._types = frozenset(patterns) if literal else None
+        self._types = frozenset(patterns) if all(Pattern(each).literal for each in patterns) else None
         self._ear = ear
         self._prefetch = prefetch
         self._lease: Lease | None = None
         self._control = -1
-        self._cursor: Position = ""
-        self._received: Position = ""
+        self._cursor: Position = ""  # as last settled
+        self._received: Position = ""  # as far as it has looked
+        self._owing = False  # events were handed over that are not settled
 
     async def receive(self, at_most: int = 500) -> list[Event]:
         """The next events for this member's lanes."""
@@ -92,33 +109,31 @@ class LogInbox:
                 await self._ear.wait(PULSE)
                 continue
             found = await self._log.scan(self._received, self._where(lease), min(at_most, self._prefetch))
-            after, self._received = self._received, found.upto
+            self._received = found.upto
             events = [
-                restore(record, found.position(record))
+                _travelling(restore(record, found.position(record)))
                 for record in found.records
                 if self._hears.matches(record.type) and record.order > lease.lanes[record.slot % LANES]
             ]
             if events:
-                return [_travelling(event) for event in events]
+                self._owing = True
+                return events
             if found.at_head:
-                await self._settle_progress(after)
+                if not self._owing:
+                    await self.settle()  # what is not for this group need not be looked at again
                 await self._ear.wait(PULSE * 2)
 
     async def settle(self) -> None:
         """Move the cursor past what was received."""
-        if self._lease is None or self._received == self._cursor:
-            return
-        await self._log.ledger.settle(Settlement(self._lease, upto=self._received))
-        self._cursor = self._received
-
-    async def _settle_progress(self, after: Position) -> None:
-        if self._received != after:
-            await self.settle()
+        if self._lease is not None and self._received != self._cursor:
+            await self._log.ledger.settle(Settlement(self._lease, upto=self._received))
+            self._cursor = self._received
+        self._owing = False
 
     async def _claimed(self) -> Lease:
         """The lease; claimed anew when members come or go, at a point where nothing is unsettled."""
         control = self._log.bell.control
-        if self._lease is None or (control != self._control and self._received == self._cursor):
+        if self._lease is None or (control != self._control and not self._owing):
             self._control = control
             before, self._lease = self._lease, await self._log.ledger.claim(self._group, self._member)
             if before is None or before.fence != self._lease.fence:
@@ -127,6 +142,13 @@ class LogInbox:
 
     def _where(self, lease: Lease) -> Where:
         return Where(self._types, None if len(lease.lanes) == LANES else frozenset(lease.lanes))
+
+
+async def _pulse(log: Log, member: str) -> None:
+    while True:
+        with contextlib.suppress(Exception):  # the inbox meets the same trouble, and reports it
+            await log.ledger.pulse(member)
+        await asyncio.sleep(PULSE)
 
 
 def _travelling(event: Event) -> Event:

@@ -2,10 +2,11 @@
 
 import logging
 import traceback
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 from tidings.clock import Clock
-from tidings.errors import HandlerTimeout, Reject
+from tidings.errors import Reject
 from tidings.handling.delivery import Item
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.report import say
@@ -13,6 +14,7 @@ from tidings.handling.subscription import Subscription
 from tidings.log import Draft, Parked
 from tidings.log.record import delivery_key, envelope_of
 
+_LONGEST_REASON = 2_000
 _LONGEST_DETAIL = 16_000
 
 
@@ -32,16 +34,16 @@ class Batch:
     """
 
     def __init__(self, subscription: Subscription, outgoing: Outgoing, clock: Clock) -> None:
-        self._subscription = subscription
+        self._group = subscription.name
         self._policy = subscription.policy
         self._outgoing = outgoing
         self._clock = clock
         self.held: dict[str, int] = {}
+        self.hung: set[str] = set()  # keys whose handler has not returned from a call that timed out
         self.blocked = 0
         self.next_due: float | None = None
         self._stuck: set[str] = set()  # keys whose head failed again while the parked events are gone through
-        self.hung: set[str] = set()  # keys whose handler has not returned from a call that timed out
-        self.effects: list[tuple[int, list[Draft]]] = []
+        self.effects: list[tuple[int, Sequence[Draft]]] = []
         self.parked: list[Parked] = []
         self.cleared: list[int] = []
 
@@ -50,62 +52,72 @@ class Batch:
         """Is there nothing to commit but the cursor?"""
         return not (self.effects or self.parked or self.cleared)
 
+    @property
+    def is_holding(self) -> bool:
+        """Does any key wait? Then the answer to one event decides what is done with the next."""
+        return bool(self.held or self.hung)
+
     def begin_parked(self) -> None:
         """The parked events that are due are gone through now."""
         self._stuck.clear()
         self.next_due = None
 
     def must_wait(self, item: Item) -> bool:
-        """Does an earlier event of its key stand in the way? Then that is its answer, and it is noted.
-
-        Ask only when something is held; it costs reading the envelope.
-        """
-        key = self.key(item)
-        if item.parked:
-            return key is not None and (key in self._stuck or key in self.hung)
-        if key is None or key not in self.held:
+        """Does an earlier event of its key stand in the way? Then that is its answer, and it is noted."""
+        key = self.key(item) if self.is_holding else None
+        if key is None:
             return False
-        self._set_aside(item, key, "blocked", 0, reason="waits behind an earlier event of its key")
+        if item.parked:
+            return key in self._stuck or key in self.hung
+        if key not in self.held and key not in self.hung:
+            return False
+        self._set_aside(item, key, "blocked", reason="waits behind an earlier event of its key")
         self.blocked += 1
         return True
 
-    def done(self, item: Item, result: Any) -> None:
-        """Handled; `result` is what the handler returned. Call it when there is a result or the item was parked."""
-        if result is not None:
-            self.effects.append((item.record.order, self.effects_of(item, result)))
-        if item.parked:
-            self._let_go(item)
+    def release(self, key: str) -> None:
+        """The handler that hung with this key has returned: what waits for it is looked at now."""
+        self.hung.discard(key)
+        self.next_due = 0.0
 
     def effects_of(self, item: Item, result: Any) -> list[Draft]:
-        """What a handler returned, as events to be recorded with its answer."""
-        return self._outgoing.effects(result, item, self._subscription.name)
+        """What a handler returned, as events to be recorded with its answer.
+
+        Raises:
+            ConfigurationError, ContractError, InvalidEvent: it returned what cannot be recorded.
+        """
+        return [] if result is None else self._outgoing.effects(result, item, self._group)
+
+    def done(self, item: Item, effects: Sequence[Draft] = ()) -> None:
+        """Handled. Call it when there are effects or the item was parked."""
+        if effects:
+            self.effects.append((item.record.order, effects))
+        if item.parked:
+            self._let_go(item)
+            self.cleared.append(item.record.order)
+
+    def returned(self, item: Item, result: Any, attempts: int) -> None:
+        """The handler returned `result` at its call number `attempts`; what is no event is its failure."""
+        try:
+            effects = self.effects_of(item, result)
+        except Exception as error:
+            self.failed(item, error, attempts)
+        else:
+            self.done(item, effects)
 
     def failed(self, item: Item, error: BaseException, attempts: int) -> None:
         """Not handled, after `attempts` calls in all: parked to be tried again, or dead."""
-        key = self.key(item)
-        wait = self._policy.verdict(error, attempts)
-        due = 0.0 if wait is None else self._clock.now() + wait
-        blocks = key is not None and not isinstance(error, Reject) and (wait is not None or self._blocks_dead)
-        reason = f"{type(error).__name__}: {error}"
-        if item.parked:
-            self._let_go(item, keep=True)
-            if key is not None and blocks:
-                self._stuck.add(key)
-        self._set_aside(
-            item,
-            key,
-            "dead" if wait is None else "retry",
-            attempts,
-            due=due,
-            reason=reason,
-            detail=_detail(error),
-            blocks=blocks,
-        )
-        if isinstance(error, HandlerTimeout) and key is not None:
-            self._stuck.add(key)
-        if wait is not None:
-            self.next_due = due if self.next_due is None else min(self.next_due, due)
-        self._say(item, reason, attempts, wait)
+        self._give_up(item, error, attempts, self._policy.verdict(error, attempts))
+
+    def retried(self, item: Item, error: BaseException, attempts: int, wait: float) -> None:
+        """It failed, and is tried again on the spot after `wait` seconds."""
+        self._say(logging.INFO, "retry", item, _said(error), attempts, seconds=wait)
+
+    def unreadable(self, item: Item) -> None:
+        """Its data could not be decoded: no rule of the handler's covers that, as it was never called."""
+        assert item.failure is not None
+        attempts = item.attempts + 1
+        self._give_up(item, item.failure, attempts, self._policy.until_readable(item.failure, attempts))
 
     def take(self, upto: int | None) -> tuple[list[Draft], list[Parked], list[int]]:
         """The answers to what came up to the order `upto` (None: all of them), which are settled now."""
@@ -137,19 +149,33 @@ class Batch:
         self.blocked, self.next_due = mark.blocked, mark.next_due
 
     def key(self, item: Item) -> str | None:
-        """The key whose order matters to this item."""
+        """The key whose order matters to this item; costs reading the envelope."""
         return delivery_key(item.record, item.position)
 
-    @property
-    def _blocks_dead(self) -> bool:
-        return self._policy.on_dead == "block"
+    def _give_up(self, item: Item, error: BaseException, attempts: int, wait: float | None) -> None:
+        """Park it for `wait` seconds, or for good."""
+        key = self.key(item)
+        blocks = not isinstance(error, Reject) and (wait is not None or self._policy.on_dead == "block")
+        if item.parked:
+            self._let_go(item)
+            if key is not None and blocks:
+                self._stuck.add(key)
+        due = 0.0 if wait is None else self._clock.now() + wait
+        state: Literal["retry", "dead"] = "dead" if wait is None else "retry"
+        reason, detail = _said(error), "".join(traceback.format_exception(error))
+        self._set_aside(item, key, state, attempts, due=due, reason=reason, detail=detail, blocks=blocks)
+        if wait is not None:
+            self.next_due = due if self.next_due is None else min(self.next_due, due)
+            self._say(logging.WARNING, "park", item, reason, attempts, seconds=round(wait, 3))
+        else:
+            self._say(logging.ERROR, "dead", item, reason, attempts)
 
     def _set_aside(
         self,
         item: Item,
         key: str | None,
-        state: Any,
-        attempts: int,
+        state: Literal["retry", "blocked", "dead"],
+        attempts: int = 0,
         *,
         due: float = 0.0,
         reason: str,
@@ -157,7 +183,6 @@ class Batch:
         blocks: bool = True,
     ) -> None:
         record = item.record
-        event_id = envelope_of(record, item.position).id
         if key is not None and blocks:
             self.held[key] = self.held.get(key, 0) + 1
         self.parked.append(
@@ -165,37 +190,38 @@ class Batch:
                 record.order,
                 record.slot,
                 key,
-                event_id,
+                envelope_of(record, item.position).id,
                 record.type,
                 state,
                 attempts,
                 due,
-                reason[:2000],
-                detail,
+                _writable(reason)[:_LONGEST_REASON],
+                _writable(detail)[-_LONGEST_DETAIL:],
                 blocks=blocks,
             )
         )
 
-    def _let_go(self, item: Item, *, keep: bool = False) -> None:
+    def _let_go(self, item: Item) -> None:
+        """It is parked no more, or parked anew."""
         key = self.key(item)
         if key is not None and key in self.held:
             self.held[key] -= 1
             if not self.held[key]:
                 del self.held[key]
-        if not keep:
-            self.cleared.append(item.record.order)
 
-    def _say(self, item: Item, reason: str, attempts: int, wait: float | None) -> None:
-        facts = {"group": self._subscription.name, "event": envelope_of(item.record, item.position).id}
-        facts |= {"type": item.record.type, "position": item.position, "attempts": str(attempts), "reason": reason}
-        if wait is None:
-            say(logging.ERROR, "dead", **facts)
-        else:
-            say(logging.WARNING, "park", **facts, seconds=f"{wait:.3f}")
+    def _say(self, level: int, what: str, item: Item, reason: str, attempts: int, **more: object) -> None:
+        record, event_id = item.record, envelope_of(item.record, item.position).id
+        facts = {"type": record.type, "position": item.position, "attempts": attempts, "reason": reason}
+        say(level, what, group=self._group, event=event_id, **facts, **more)
 
 
+def _said(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception as mistake:  # its __str__ is a user's code, too
+        return f"{type(error).__name__}, which cannot be shown: {type(mistake).__name__}"
 
 
-def _detail(error: BaseException) -> str:
-    text = "".join(traceback.format_exception(error))
-    return text[-_LONGEST_DETAIL:]
+def _writable(text: str) -> str:
+    """As text a database takes: halves of surrogate pairs, as in an undecodable file's name, are not."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from tidings.events import Event, derived_id
+from tidings.log.position import Epoch, Position
 from tidings.log.record import Record, restore
 
 
@@ -14,11 +15,19 @@ class Item(msgspec.Struct, gc=False):
     """A record on its way to handlers: decoded once, and shared between the groups of a process."""
 
     record: Record
+    epoch: Epoch  # of the log it comes from
     value: Any = None
     failure: Exception | None = None  # why it could not be decoded
     parked: bool = False  # it comes from the parked events, and has been tried `attempts` times
     attempts: int = 0
-    position: str = ""  # set together with the rest of a record that was read lean
+
+    @property
+    def position(self) -> Position:
+        """Where it is recorded; made when it is asked for, as most are not."""
+        return self.epoch.position(self.record.order)
+
+
+Complete = Callable[[list[Item]], Awaitable[None]]  # lean records become whole ones
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -31,7 +40,7 @@ class Delivery(msgspec.Struct, frozen=True):
     @property
     def idempotency_key(self) -> str:
         """The same at each attempt and in each process: hand it to what lies outside the log's transaction."""
-        return derived_id(self.event.id, self.group)
+        return derived_id(self.event.id, self.event.source, self.group)
 
 
 class Current:
@@ -39,9 +48,9 @@ class Current:
 
     __slots__ = ("complete", "group", "item")
 
-    def __init__(self, group: str, complete: "Callable[[list[Item]], Awaitable[None]]") -> None:
+    def __init__(self, group: str, complete: Complete) -> None:
         self.group = group
-        self.complete = complete  # lean records become whole ones
+        self.complete = complete
         self.item: Item | None = None
 
 

@@ -5,7 +5,7 @@ limit is watched from outside, and a failure leaves the loop's path instead of b
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import bisect
 from typing import Protocol
 
 import msgspec
@@ -13,15 +13,15 @@ import msgspec
 from tidings.clock import Clock
 from tidings.errors import HandlerTimeout
 from tidings.handling.batch import Batch
-from tidings.handling.delivery import Current, Item, current
+from tidings.handling.delivery import Complete, Current, Item, current
 from tidings.handling.subscription import Subscription
 from tidings.handling.watch import Watch
 
-Complete = Callable[[list[Item]], Awaitable[None]]
-
 
 class Execution(Protocol):
-    """A way of calling handlers."""
+    """A way of calling handlers. `left` are the items without an answer after `run` was cancelled."""
+
+    left: list[Item]
 
     async def run(self, items: list[Item]) -> list[Item]:
         """Give every item its answer, in the batch; returns those still without one, when it was told to pause."""
@@ -42,8 +42,9 @@ class Calling:
         self._policy = subscription.policy
         self._batch = batch
         self._clock = clock
-        self._complete = complete  # lean records become whole ones
+        self._complete = complete
         self._paused = False
+        self.left: list[Item] = []
 
     def pause(self) -> None:
         """Stop before the next event."""
@@ -54,10 +55,10 @@ class Calling:
 
     async def _handle(self, item: Item, cell: Current, watch: Watch) -> None:
         batch = self._batch
-        if batch.held and batch.must_wait(item):
+        if batch.must_wait(item):
             return
         if item.failure is not None:
-            batch.failed(item, item.failure, item.attempts + 1)
+            batch.unreadable(item)
             return
         cell.item = item
         try:
@@ -65,9 +66,9 @@ class Calling:
         except (Exception, asyncio.CancelledError) as error:
             await self._again(item, watch.told(error), cell, watch)
         else:
-            batch.done(item, result)
+            batch.returned(item, result, item.attempts + 1)
         finally:
-            cell.item = None
+            cell.item = None  # the watch looks away: what is awaited from here on is not the handler
 
     async def _again(self, item: Item, error: BaseException, cell: Current, watch: Watch) -> None:
         """Try on the spot, a few times; then the event is set aside."""
@@ -77,15 +78,16 @@ class Calling:
             if wait is None:
                 break
             cell.item = None
+            self._batch.retried(item, error, attempts, wait)
             await self._clock.sleep(wait)
             cell.item = once_more = msgspec.structs.replace(item, attempts=attempts)
+            attempts += 1
             try:
                 result = await self._call(once_more, None)
             except (Exception, asyncio.CancelledError) as raised:
                 error = watch.told(raised)
-                attempts += 1
             else:
-                self._batch.done(item, result)
+                self._batch.returned(item, result, attempts)
                 return
         self._batch.failed(item, error, attempts)
 
@@ -96,35 +98,48 @@ class Sequential(Calling):
     async def run(self, items: list[Item]) -> list[Item]:
         """Call the handler with each item in turn."""
         self._paused = False
+        self.left = items
         cell = Current(self._name, self._complete)
         token = current.set(cell)
         watch = Watch(cell, self._policy.timeout, self._name)
         try:
             return await self._run(items, cell, watch)
+        except asyncio.CancelledError:
+            if cell.item is not None:
+                self.left = [item for item in items if item.record.order >= cell.item.record.order]
+            raise
         finally:
             watch.end()
             current.reset(token)
 
     async def _run(self, items: list[Item], cell: Current, watch: Watch) -> list[Item]:
         call, batch, held = self._call, self._batch, self._batch.held
+        is_whole = False
         for index, item in enumerate(items):
             if self._paused:
                 return items[index:]
             if held or item.parked or item.failure is not None:
-                await self._complete(items[index:])
+                cell.item = None
+                self.left = items[index:]
+                if not is_whole:
+                    await self._complete(self.left)
+                    is_whole = True
                 await self._handle(item, cell, watch)
                 continue
             cell.item = item
             try:
                 result = await call(item, None)
             except (Exception, asyncio.CancelledError) as error:
-                told = watch.told(error)
-                await self._complete(items[index:])
+                told, cell.item = watch.told(error), None
+                self.left = items[index:]
+                await self._complete(self.left)
+                is_whole = True
                 await self._again(item, told, cell, watch)
             else:
                 if result is not None:
+                    cell.item = None
                     await self._complete([item])
-                    batch.done(item, result)
+                    batch.returned(item, result, 1)
         return []
 
 
@@ -134,8 +149,9 @@ class Concurrent(Calling):
     async def run(self, items: list[Item]) -> list[Item]:
         """Call the handler with all items."""
         self._paused = False
+        self.left = items
         await self._complete(items)
-        waiting = list(items)
+        self.left = waiting = list(items)
         busy: set[int] = set()
         freed = asyncio.Event()
         async with asyncio.TaskGroup() as workers:
@@ -155,12 +171,20 @@ class Concurrent(Calling):
                     await freed.wait()
                     continue
                 busy.add(item.record.slot)
-                await self._handle(item, cell, watch)
+                try:
+                    await self._handle(item, cell, watch)
+                except asyncio.CancelledError:
+                    bisect.insort(waiting, item, key=_order)
+                    raise
                 busy.discard(item.record.slot)
                 freed.set()
         finally:
             freed.set()
             watch.end()
+
+
+def _order(item: Item) -> int:
+    return item.record.order
 
 
 def _next(waiting: list[Item], busy: set[int]) -> Item | None:

@@ -8,6 +8,7 @@ import msgspec
 from tidings.events import DECODE_FAILURES, Catalog, PatternSet
 from tidings.handling.delivery import Item
 from tidings.log import Log, Record, Slice, Where
+from tidings.log.position import Epoch
 
 _REMEMBERED = 8
 
@@ -25,7 +26,13 @@ class Feed:
     """Reads for the groups of one application in one process."""
 
     def __init__(
-        self, log: Log, catalog: Catalog | None, types: frozenset[str] | None, *, public: bool = False, limit: int = 1000
+        self,
+        log: Log,
+        catalog: Catalog | None,
+        types: frozenset[str] | None,
+        *,
+        public: bool = False,
+        limit: int = 1000,
     ) -> None:
         self._log = log
         self._catalog = catalog  # None: whoever reads here wants records as they are
@@ -53,12 +60,12 @@ class Feed:
         items = fetched.items
         if not all(map(hears.matches, fetched.types)):
             items = [item for item in items if hears.matches(item.record.type)]
-        return items if fetched.shareable else self.decode([item.record for item in items])
+        return items if fetched.shareable else self.decode([item.record for item in items], fetched.slice.epoch)
 
-    def decode(self, records: list[Record]) -> list[Item]:
+    def decode(self, records: list[Record], epoch: Epoch) -> list[Item]:
         """Records as items; one that cannot be decoded says why."""
         if self._catalog is None:
-            return [Item(record) for record in records]
+            return [Item(record, epoch) for record in records]
         items: list[Item] = []
         add = items.append
         decode, known_type, known_version = None, "", 0
@@ -67,9 +74,9 @@ class Feed:
                 known_type, known_version = record.type, record.version
                 decode = self._catalog.decoder(known_type, known_version)
             try:
-                add(Item(record, decode(record.data)))
+                add(Item(record, epoch, decode(record.data)))
             except DECODE_FAILURES as error:
-                add(Item(record, None, self._catalog.translate(known_type, known_version, error)))
+                add(Item(record, epoch, None, self._catalog.translate(known_type, known_version, error)))
         return items
 
     def _begin(self, after: str, where: Where) -> asyncio.Task[Fetched]:
@@ -89,7 +96,7 @@ class Feed:
             raise
         if found.upto == after:
             self._looks.pop((after, where), None)  # nothing yet: the next who asks must look again
-        items = self.decode(found.records)
+        items = self.decode(found.records, found.epoch)
         types = frozenset({record.type for record in found.records})
         return Fetched(found, items, types, all(map(self._is_shareable, types)))
 
@@ -104,5 +111,3 @@ def _noted(task: asyncio.Task[Fetched]) -> None:
     """Look at the error of a slice that was fetched ahead; whoever needs it asks again and meets it."""
     if not task.cancelled():
         task.exception()
-
-

@@ -5,6 +5,7 @@ annotated `Event`, plain data otherwise. Further parameters are found by annotat
 `Transaction`) or by the name `tx`.
 """
 
+import functools
 import inspect
 import typing
 from collections.abc import Callable
@@ -29,6 +30,7 @@ class Form(msgspec.Struct, frozen=True):
     wants: tuple[Want, ...]
     data_type: Any  # the first parameter's annotation, when it is a contract's type
     returns_events: bool  # as far as the annotation tells
+    returned: tuple[type, ...] = ()  # the contracts' types in that annotation
 
     @property
     def uses_tx(self) -> bool:
@@ -70,13 +72,15 @@ def form_of(handler: Handler) -> Form:
     """
     if not callable(handler):
         raise ConfigurationError(f"{handler!r} is no handler: give a function that takes an event")
-    function = handler if inspect.isroutine(handler) else type(handler).__call__
     name = getattr(handler, "__qualname__", repr(handler))
+    function = _function_of(handler)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigurationError(f"handler {name} yields: let it return a list of its events")
     try:
         hints = typing.get_type_hints(function)
-    except NameError as error:
-        raise ConfigurationError(f"an annotation of handler {name} cannot be resolved: {error}") from error
-    needed = [each for each in inspect.signature(handler).parameters.values() if _is_needed(each)]
+        needed = [each for each in inspect.signature(handler).parameters.values() if _is_needed(each)]
+    except (NameError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"the signature of handler {name} cannot be read: {error}") from error
     if not needed:
         raise ConfigurationError(f"handler {name} takes no parameter: its first one is the event")
     wants = tuple(_want(index, each, hints.get(each.name), name) for index, each in enumerate(needed))
@@ -88,17 +92,34 @@ def form_of(handler: Handler) -> Form:
         wants,
         first if isinstance(first, type) and contract_of(first) is not None else None,
         returns is not type(None),
+        _contracts_in(returns),
     )
 
 
+def _function_of(handler: Handler) -> Any:
+    """Where a handler's code and annotations are: behind a partial, and behind an object that can be called."""
+    if isinstance(handler, functools.partial):
+        return _function_of(handler.func)
+    return handler if inspect.isroutine(handler) else type(handler).__call__
+
+
+def _contracts_in(annotation: Any) -> tuple[type, ...]:
+    """The contracts' types in an annotation: itself, or in a union or list of such."""
+    if isinstance(annotation, type) and contract_of(annotation) is not None:
+        return (annotation,)
+    return tuple(found for each in typing.get_args(annotation) for found in _contracts_in(each))
+
+
 def _is_needed(parameter: inspect.Parameter) -> bool:
-    return (
-        parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        and parameter.default is parameter.empty
+    return parameter.default is parameter.empty and parameter.kind not in (
+        parameter.VAR_POSITIONAL,
+        parameter.VAR_KEYWORD,
     )
 
 
 def _want(index: int, parameter: inspect.Parameter, annotation: Any, handler: str) -> Want:
+    if parameter.kind is parameter.KEYWORD_ONLY:
+        raise ConfigurationError(f"handler {handler} takes {parameter.name!r} by keyword only: give it a default")
     if annotation is Event:
         return "event"
     if annotation is Delivery:

@@ -7,7 +7,8 @@ import msgspec
 
 from tidings.clock import Clock
 from tidings.errors import ConfigurationError
-from tidings.events import Catalog, Contract, Event, contract_of, derived_id, new_id
+from tidings.events import Catalog, Contract, Event, contract_of, derived_id, new_id, split_version
+from tidings.events.envelope import is_json
 from tidings.handling.delivery import Item, current, event_of
 from tidings.log.record import Draft, draft
 
@@ -18,10 +19,13 @@ class Outgoing:
     def __init__(self, source: str, catalog: Catalog, clock: Clock) -> None:
         self._source = source
         self._clock = clock
+        self._catalog = catalog
         self._by_type: dict[Any, Contract] = {}
         for contract in catalog:
             self._by_type.setdefault(contract.type, contract)
-        self._catalog = catalog
+        self._private = {contract.name for contract in catalog if not contract.public}
+        self._millisecond = 0
+        self._moment = datetime.fromtimestamp(0, UTC)
 
     def event(
         self,
@@ -34,9 +38,9 @@ class Outgoing:
         correlation_id: str | None = None,
         headers: dict[str, str | int | bool] | None = None,
     ) -> Event:
-        """The event of a contract's `value`; of a name with `data`; or of an Event, completed.
+        """The event of a contract's `value`; of a name with `data`; or an Event, with what is given here.
 
-        Inside a handler it is caused by what the handler was given.
+        Inside a handler it is caused by what the handler was given, whose record must be whole.
 
         Raises:
             ContractError: the data does not fit.
@@ -44,22 +48,23 @@ class Outgoing:
             InvalidEvent, InvalidName: an attribute cannot be recorded.
         """
         if isinstance(value, Event):
-            return self._caused(value).checked()
-        contract, encoded = self._encoded(value, data)
+            given = {"id": id, "key": key, "subject": subject, "correlation_id": correlation_id, "headers": headers}
+            return self._caused(self._completed(value, {name: each for name, each in given.items() if each}))
+        contract, content = self._contract_and_content(value, data)
         event = Event(
             id=id or new_id(),
             source=self._source,
             type=value if contract is None else contract.name,
             version=1 if contract is None else contract.version,
-            data=encoded,
-            key=key or (None if contract is None else contract.key_of(value if data is msgspec.UNSET else data)),
+            data=content if contract is None else msgspec.Raw(contract.encode(content)),
+            key=key or (None if contract is None else contract.key_of(content)),
             subject=subject,
-            time=datetime.fromtimestamp(self._clock.now(), UTC),
+            time=self._now(),
             correlation_id=correlation_id,
             headers=headers or {},
         )
-        if contract is None or id or key or subject or correlation_id or headers or event.key:
-            event = event.checked()
+        if contract is None or id or subject or correlation_id or headers or not _is_simple(event.key):
+            event = event.checked()  # the rest was made here
         return self._caused(event)
 
     def effects(self, result: Any, item: Item, group: str) -> list[Draft]:
@@ -67,6 +72,7 @@ class Outgoing:
 
         Raises:
             ConfigurationError: it returned something that is no event.
+            ContractError, InvalidEvent: it returned an event that cannot be recorded.
         """
         values = result if isinstance(result, list | tuple) and contract_of(type(result)) is None else (result,)
         cause = event_of(item)
@@ -74,48 +80,69 @@ class Outgoing:
         for index, value in enumerate(values):
             if value is None:
                 continue
-            event = self.event(value, id=derived_id(cause.id, cause.source, group, str(index)))
-            event = msgspec.structs.replace(
-                event,
-                correlation_id=cause.correlation_id or cause.id,
-                causation_id=cause.id,
-                traceparent=event.traceparent or cause.traceparent,
-                key=event.key or cause.key,
-            )
+            event = _after(cause, self.event(value, id=derived_id(cause.id, cause.source, group, str(index))))
             drafts.append(draft(event, public=self.is_public(event.type)))
         return drafts
 
     def is_public(self, name: str) -> bool:
         """May other services see events of this name?"""
-        contract = self._catalog.contract_for(name)
-        return contract is None or contract.public
+        return name not in self._private
 
-    def _encoded(self, value: Any, data: Any) -> tuple[Contract | None, Any]:
+    def _contract_and_content(self, value: Any, data: Any) -> tuple[Contract | None, Any]:
+        """What is known of a value, or of a name and its data; and the content, of the contract's type where known."""
         if isinstance(value, str):
-            contract = self._catalog.contract_for(value)
-            if data is msgspec.UNSET:
-                data = None
-            if contract is None:
-                return None, data
-            return contract, msgspec.Raw(contract.encode(contract.convert(data)))
-        contract = contract_of(type(value)) or self._by_type.get(type(value))
+            data = None if data is msgspec.UNSET else data
+            contract = self._catalog.contract_for(*split_version(value))
+            return contract, data if contract is None else contract.convert(data)
+        contract = self._by_type.get(type(value))
+        if contract is not None:
+            return contract, value
+        contract = contract_of(type(value))
         if contract is None:
             raise ConfigurationError(
                 f"{type(value).__name__} is no event: decorate the class with @event, or pass contract(name, type) in"
                 " App(contracts=[...])"
             )
-        return contract, msgspec.Raw(contract.encode(value))
+        self._by_type[contract.type] = contract
+        if not contract.public:
+            self._private.add(contract.name)  # nobody need have told the catalog of it
+        return contract, value
+
+    def _completed(self, event: Event, given: dict[str, Any]) -> Event:
+        event = msgspec.structs.replace(event, **given).checked()
+        contract = self._catalog.contract_for(event.type, event.version)
+        if contract is None or not is_json(event.content_type):
+            return event
+        if isinstance(event.data, msgspec.Raw):
+            return msgspec.structs.replace(event, key=event.key or contract.key_of(contract.decode(event.data)))
+        content = contract.convert(event.data)
+        key = event.key or contract.key_of(content)
+        return msgspec.structs.replace(event, key=key, data=msgspec.Raw(contract.encode(content)))
 
     def _caused(self, event: Event) -> Event:
         cell = current.get()
-        if cell is None or cell.item is None or event.causation_id is not None:
-            return event
-        cause = event_of(cell.item)
-        return msgspec.structs.replace(
-            event,
-            correlation_id=event.correlation_id or cause.correlation_id or cause.id,
-            causation_id=cause.id,
-            traceparent=event.traceparent or cause.traceparent,
-        )
+        return event if cell is None or cell.item is None else _after(event_of(cell.item), event)
+
+    def _now(self) -> datetime:
+        """The time in milliseconds; many events of one millisecond share the object."""
+        millisecond = int(self._clock.now() * 1000)
+        if millisecond != self._millisecond:
+            self._moment = datetime.fromtimestamp(millisecond / 1000, UTC)
+            self._millisecond = millisecond
+        return self._moment
 
 
+def _after(cause: Event, event: Event) -> Event:
+    """The event with what it inherits from its cause, where it says nothing itself."""
+    return msgspec.structs.replace(
+        event,
+        correlation_id=event.correlation_id or cause.correlation_id or cause.id,
+        causation_id=event.causation_id or cause.id,
+        traceparent=event.traceparent or cause.traceparent,
+        key=event.key or cause.key or cause.stream,
+    )
+
+
+def _is_simple(key: str | None) -> bool:
+    """Is this key plainly sound? Most are, and need no closer look."""
+    return key is None or (0 < len(key) <= 255 and key.isascii() and key.isprintable())

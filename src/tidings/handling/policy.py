@@ -10,7 +10,16 @@ from typing import Literal
 
 import msgspec
 
-from tidings.errors import ConfigurationError, Conflict, NewerVersion, Reject
+from tidings.errors import (
+    ConfigurationError,
+    Conflict,
+    ContractError,
+    InvalidEvent,
+    InvalidName,
+    NewerVersion,
+    Reject,
+    TransactionMisuse,
+)
 
 _INLINE_WAITS = (0.02, 0.08, 0.2)  # seconds; 3 tries in 0.3 s at most
 _FOREVER = 10**9
@@ -34,9 +43,7 @@ class Retry(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if self.attempts < 1 or not 0 <= self.inline <= len(_INLINE_WAITS):
-            raise ConfigurationError(
-                f"{self} cannot be kept: attempts start at 1, inline is 0 to {len(_INLINE_WAITS)}"
-            )
+            raise ConfigurationError(f"{self} cannot be kept: attempts start at 1, inline is 0 to {len(_INLINE_WAITS)}")
         if self.wait < 0 or self.factor < 1 or self.jitter < 0:
             raise ConfigurationError(f"{self} cannot be kept: wait and jitter are 0 or more, factor is 1 or more")
 
@@ -56,9 +63,12 @@ class Retry(msgspec.Struct, frozen=True):
         return wait * (1 + self.jitter * chance)
 
 
-_NEWER = Retry(on=NewerVersion, attempts=_FOREVER, inline=0, wait=10.0)  # until this process is upgraded: never dead
+_NEWER = Retry(on=NewerVersion, inline=0, wait=10.0)  # until this process is upgraded: never dead
 _CONFLICT = Retry(on=Conflict, attempts=_FOREVER, wait=0.05, longest=5.0)
-_REJECT = Retry.never(Reject)
+_FINAL = Retry.never(Reject, ConfigurationError)  # the second: it returned or published what is no event
+_MISTAKES = Retry.never(
+    ContractError, InvalidEvent, InvalidName, TransactionMisuse
+)  # the next call would make them too
 DEFAULT = Retry()
 
 
@@ -66,17 +76,15 @@ class Policy(msgspec.Struct, frozen=True):
     """How a subscription handles: its retry rules (the first that covers an exception counts), limits and order."""
 
     retry: tuple[Retry, ...] = ()
-    timeout: float | None = 60.0  # seconds for one call; noticed within a quarter of it
+    timeout: float | None = 60.0  # seconds for one call; noticed at most a quarter of it later
     concurrency: int = 1  # keys handled at a time by one process
     on_dead: Literal["block", "pass"] = "block"  # do later events of a key wait behind a dead one?
     blocked_limit: int = 10_000  # events waiting behind others; then the group pauses and says so
 
     def rule(self, error: BaseException) -> Retry:
         """The rule for `error`."""
-        for rule in (_REJECT, _NEWER, *self.retry, _CONFLICT, DEFAULT):
-            if rule.covers(error):
-                return rule
-        return Retry.never()
+        rules = (_FINAL, *self.retry, _CONFLICT, _MISTAKES)
+        return next((rule for rule in rules if rule.covers(error)), DEFAULT)
 
     def inline_wait(self, error: BaseException, attempts: int) -> float | None:
         """Seconds until the next try on the spot, after `attempts` calls; None when the event is to be set aside."""
@@ -89,6 +97,10 @@ class Policy(msgspec.Struct, frozen=True):
         """Seconds until the event is tried again, or None when it is dead."""
         rule = self.rule(error)
         return None if attempts >= rule.attempts else rule.delay(attempts, random.random())
+
+    def until_readable(self, error: BaseException, attempts: int) -> float | None:
+        """Seconds until an event that could not be decoded is tried again; None when it never will be decodable."""
+        return _NEWER.delay(attempts, random.random()) if isinstance(error, NewerVersion) else None
 
 
 def policy(

@@ -1,28 +1,29 @@
 """`Reader`: one group in one process. It claims lanes, looks, has the handler called, settles, and waits for news."""
 
+import asyncio
 import logging
 from typing import Any
 
 from tidings.clock import Clock
-from tidings.errors import Fenced, TidingsError
+from tidings.errors import Fenced
 from tidings.handling.batch import Batch
+from tidings.handling.calling import execution_of
 from tidings.handling.delivery import Item
-from tidings.handling.execution import Concurrent, Execution, Sequential
+from tidings.handling.execution import Execution
 from tidings.handling.feed import Feed
 from tidings.handling.outgoing import Outgoing
-from tidings.handling.report import MetricsHook, logger, say
-from tidings.handling.settling import Settling
+from tidings.handling.report import MetricsHook, say
+from tidings.handling.settling import Settling, Unsettled
 from tidings.handling.subscription import Subscription
-from tidings.handling.threaded import Threaded
-from tidings.handling.transactional import InsideTransaction, Recording, Unsettled
-from tidings.handling.watch import Pause
-from tidings.log import Lease, Log, Settlement
+from tidings.handling.transactional import InsideTransaction, ReadLean
+from tidings.handling.trouble import Trouble
+from tidings.log import Lease, Log
 from tidings.log.interface import LANES
 from tidings.log.position import order_in
 
 _FLUSH_AFTER = 0.2  # seconds a batch may run before what is done is settled
 _IDLE = 5.0  # the bell wakes earlier; the application's pulse rings it when the file holds more than was heard of
-_TROUBLE = (0.1, 5.0)  # seconds between tries when the log itself fails: first, longest
+_HUNG = 1.0  # seconds between looks at retries while some of them are due and their handler hangs
 
 
 class Reader:
@@ -40,17 +41,18 @@ class Reader:
         execution: Execution | None = None,
     ) -> None:
         self.subscription = subscription
-        self.trouble: str | None = None  # why it does not get on, for `health()`
+        self.trouble = Trouble(subscription.name)
         self.batch = Batch(subscription, outgoing, clock)
         self.settling = Settling(subscription.name, log, self.batch, clock, metrics)
+        self.feed = feed
         self._log = log
         self._member = member
-        self.feed = feed
         self._clock = clock
         self._hears = subscription.matcher()
-        self._execution = execution or self._way_of_calling()
-        self._stopping = False
         self._ear = log.bell.listen()
+        self._control = 0  # the counter of members' and operators' changes that the lease was made under
+        self._execution = execution or execution_of(subscription, log, self.batch, self.settling, clock, self._ear.ring)
+        self._stopping = False
 
     def stop(self) -> None:
         """Take no further event; `run` returns when the one in hand is answered and settled."""
@@ -60,50 +62,51 @@ class Reader:
 
     async def run(self) -> None:
         """Read until stopped. When the log fails it says so, waits, and goes on: a reader never goes silent."""
-        wait, longest = _TROUBLE
         try:
             while not self._stopping:
                 try:
                     await self._lead()
-                    wait = _TROUBLE[0]
-                except Unsettled as unsettled:
-                    self._lost(unsettled.error)
-                except Exception as error:  # even our own mistakes must not silence a group
-                    self._lost(error)
-                if self.trouble is not None and not self._stopping:
-                    await self._ear.wait(wait)
-                    wait = min(wait * 2, longest)
+                except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+                    raise
+                except BaseException as error:  # even our own mistakes must not silence a group
+                    await self._wait(self._lost(error))
         finally:
             self._execution.close()
             self._log.bell.forget(self._ear)
 
     async def _lead(self) -> None:
         """Claim, and read under that lease until members or an operator change something."""
-        control = await self._claim()
+        await self._claim()
         while not self._stopping:
-            if self._log.bell.control != control:
+            if self._is_told:
                 await self.settling.settle(None)
-                control = await self._claim()
+                await self._claim()
             lease = self.settling.held
             if not lease.lanes or lease.state == "paused":
+                self.trouble.over()
                 await self._ear.wait(_IDLE)
                 continue
-            self.trouble = None
             await self._run_due()
-            if not await self._look(lease):
+            more = await self._look(lease)
+            self.trouble.over()
+            if not more:
                 await self._ear.wait(self._patience())
         await self.settling.settle(None)
 
-    async def _claim(self) -> int:
-        """A lease, and the operators' counter it was made under."""
-        control = self._log.bell.control
+    @property
+    def _is_told(self) -> bool:
+        """Have members or an operator changed something since the last claim?"""
+        return self._log.bell.control != self._control
+
+    async def _claim(self) -> None:
+        """A lease under what is known now."""
+        self._control = self._log.bell.control
         before, name = self.settling.lease, self.subscription.name
         lease = await self._log.ledger.claim(name, self._member)
         if before is None or before.fence != lease.fence or before.lanes.keys() != lease.lanes.keys():
             say(logging.INFO, "claim", group=name, member=self._member, lanes=len(lease.lanes), fence=lease.fence)
         self.settling.begin(lease)
         await self._recall()
-        return control
 
     async def _recall(self) -> None:
         """Know again which keys wait, as the ledger has it."""
@@ -112,19 +115,18 @@ class Reader:
         batch.held.clear()
         batch.held.update(held.keys)
         batch.next_due, batch.blocked = held.next_due, held.blocked
-        if batch.blocked >= self.subscription.policy.blocked_limit and self.settling.held.state == "live":
-            say(logging.ERROR, "pause", group=self.subscription.name, blocked=batch.blocked, reason="blocked_limit")
-            await self._log.ledger.set_state(self.subscription.name, "paused")
+        if batch.hung and batch.next_due is not None:  # it may be theirs, and theirs must wait
+            batch.next_due = max(batch.next_due, self._clock.now() + _HUNG)
 
     async def _look(self, lease: Lease) -> bool:
         """One slice; False when there is nothing more to read."""
-        settling = self.settling
+        settling, blocked = self.settling, self.batch.blocked
         after = settling.position(settling.cursor)
         if settling.cursor and after >= self._log.bell.tip:
             await settling.settle(None)
             return False
         lanes = None if len(lease.lanes) == LANES else frozenset(lease.lanes)
-        lean = self._may_be_lean and not self.batch.held and not lease.uneven
+        lean = self.subscription.takes_data_alone and not self.batch.held and not lease.uneven
         fetched = await self.feed.look(after, lanes, lean=lean)
         if not await self._run(self._wanted(fetched.slice.records and self.feed.own(fetched, self._hears), lease)):
             return True
@@ -132,75 +134,96 @@ class Reader:
         if lease.uneven and settling.cursor >= max(lease.lanes.values()):
             lease.lanes = dict.fromkeys(lease.lanes, settling.cursor)
         await settling.settle_if_due(at_head=fetched.slice.at_head)
-        if self.batch.blocked >= self.subscription.policy.blocked_limit:
-            await self._recall()
-        return not fetched.slice.at_head
+        if self.batch.blocked > max(blocked, self.subscription.policy.blocked_limit - 1):
+            await self._pause_group()
+        # The slice may be one that a faster group has fetched, and its end no longer that of the log.
+        return not fetched.slice.at_head or settling.position(settling.cursor) < self._log.bell.tip
 
     def _wanted(self, items: list[Any], lease: Lease) -> list[Item]:
-        """Without what a lane that is further than others has done already; with positions, where they are known."""
-        if lease.uneven:
-            items = [item for item in items if item.record.order > lease.lanes[item.record.slot % LANES]]
-        if items and items[0].record.envelope is not None:
-            self.settling.place(items)
-        return items
+        """Without what a lane that is further than others has done already."""
+        if not lease.uneven:
+            return items
+        return [item for item in items if item.record.order > lease.lanes[item.record.slot % LANES]]
+
+    async def _pause_group(self) -> None:
+        """More and more events wait behind others: an operator has to look."""
+        name = self.subscription.name
+        say(logging.ERROR, "pause", group=name, blocked=self.batch.blocked, reason="blocked_limit")
+        await self._log.ledger.set_state(name, "paused")
 
     async def _run(self, items: list[Item]) -> bool:
-        """Have every item answered, and settle on the way when that takes long; False when it was stopped before."""
+        """Have every item answered, and settle on the way when that takes long; False when it ended before."""
         remaining = items
         while remaining:
-            if self._stopping:
-                await self.settling.settle(remaining[0].record.order - 1)
+            if self._stopping or (self._is_told and remaining[0] is items[-len(remaining)]):
+                await self._settle_before(remaining)
                 return False
-            count = len(remaining)
             remaining = await self._stretch(remaining)
-            self.settling.handling(count - len(remaining))
             if remaining:
                 await self.settling.settle(remaining[0].record.order - 1)
         return True
 
+    async def _settle_before(self, left: list[Item]) -> None:
+        """What is done is settled; answers past an event without one are not, and come again."""
+        if left:
+            await self.settling.settle(left[0].record.order - 1)
+        self.batch.forget()
+
     async def _stretch(self, items: list[Item]) -> list[Item]:
         """Answer some items, for a while; returns the others."""
+        self.settling.starts()
         form = self.subscription.form
         if form.uses_tx and not form.is_async:
-            return await self._inside(items)
-        pause = Pause(_FLUSH_AFTER, self._execution.pause)
-        try:
-            return await self._execution.run(items)
-        finally:
-            pause.end()
+            left = await self._inside(items)
+        else:
+            pause = asyncio.get_running_loop().call_later(_FLUSH_AFTER, self._execution.pause)
+            try:
+                left = await self._execution.run(items)
+            except asyncio.CancelledError:
+                await self._settle_before(self._execution.left)
+                raise
+            finally:
+                pause.cancel()
+        self.settling.answered(len(items) - len(left))
+        return left
 
     async def _inside(self, items: list[Item]) -> list[Item]:
         """Plain handlers with `tx`: calling them is a part of the settlement."""
         await self.settling.settle(items[0].record.order - 1)
-        await self.settling.complete(items)
-        settlement = Settlement(self.settling.held)
-        work = InsideTransaction(self.subscription, self.batch, self.settling, items, settlement)
-        settlement.work = work
-        await self.settling.commit(settlement)
-        return work.left
+        work = InsideTransaction(self.subscription, self.batch, self.settling, items)
+        while True:
+            overran = len(work.overran)
+            try:
+                await self.settling.commit(work.settlement)
+            except Unsettled as unsettled:
+                if isinstance(unsettled.error, ReadLean):
+                    await self.settling.complete(items)
+                elif len(work.overran) == overran:
+                    raise
+            else:
+                return work.left
 
     async def _run_due(self) -> None:
         """Go through the parked events whose time has come, each key in order."""
         batch = self.batch
-        while batch.next_due is not None and batch.next_due <= self._clock.now() and not self._stopping:
+        while batch.next_due is not None and batch.next_due <= self._clock.now():
             await self.settling.settle(None)
             batch.begin_parked()
             self.settling.moving = False
             try:
                 items = await self._due_items()
-                await self._run(items)
+                finished = await self._run(items)
                 await self.settling.settle(None)
             finally:
                 self.settling.moving = True
             await self._recall()
-            if not items:
+            if not items or not finished:
                 return
 
     async def _due_items(self) -> list[Item]:
         parked = await self._log.ledger.due(self.settling.held, self._clock.now())
         known = [(each, each.record) for each in parked if each.record is not None]
-        items = self.feed.decode([record for _, record in known])
-        self.settling.place(items)
+        items = self.feed.decode([record for _, record in known], self.settling.held.epoch)
         for item, (each, _) in zip(items, known, strict=True):
             item.parked, item.attempts = True, each.attempts
         return items
@@ -209,28 +232,20 @@ class Reader:
         due = self.batch.next_due
         return _IDLE if due is None else min(max(due - self._clock.now(), 0.0), _IDLE)
 
-    @property
-    def _may_be_lean(self) -> bool:
-        subscription = self.subscription
-        form = subscription.form
-        return form.is_plain and form.is_async and not form.returns_events and subscription.policy.concurrency == 1
-
-    def _way_of_calling(self) -> Execution:
-        subscription, complete = self.subscription, self.settling.complete
-        if not subscription.form.is_async:
-            return Threaded(subscription, self.batch, self._clock, complete)
-        if subscription.form.uses_tx:
-            return Recording(subscription, self.batch, self._clock, complete, self._log, self.settling.settle)
-        kind = Sequential if subscription.policy.concurrency == 1 else Concurrent
-        return kind(subscription, self.batch, self._clock, complete)
-
-    def _lost(self, error: BaseException) -> None:
-        name = self.subscription.name
+    def _lost(self, error: BaseException) -> float:
+        """The lease is given up; returns the seconds to wait before the next one."""
+        while isinstance(error, Unsettled | BaseExceptionGroup):
+            error = error.error if isinstance(error, Unsettled) else error.exceptions[0]
         self.settling.lose()
-        if isinstance(error, Fenced):
-            say(logging.WARNING, "fence", group=name, member=self._member, reason="another member owns the lanes")
-            return
-        self.trouble = f"{type(error).__name__}: {error}"
-        say(logging.ERROR, "trouble", group=name, member=self._member, reason=self.trouble)
-        if not isinstance(error, TidingsError):
-            logger.error("group %s", name, exc_info=error)
+        if not isinstance(error, Fenced):
+            return self.trouble.met(error)
+        name, reason = self.subscription.name, "another member owns the lanes"
+        say(logging.WARNING, "fence", group=name, member=self._member, reason=reason)
+        return 0.0
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait so long, whatever news there is meanwhile; a stop ends it."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while not self._stopping and (left := until - loop.time()) > 0:
+            await self._ear.wait(left)

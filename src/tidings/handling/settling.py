@@ -10,11 +10,19 @@ from tidings.clock import Clock
 from tidings.handling.batch import Batch
 from tidings.handling.delivery import Item
 from tidings.handling.report import Metrics, MetricsHook
-from tidings.handling.transactional import Unsettled
 from tidings.log import Draft, Lease, Log, Record, Settlement, Where
 from tidings.log.position import order_in
 
 SETTLE_AFTER = 0.05  # seconds that bare progress may wait for company while a backlog is worked off
+_LEAN = 5  # so many fields of a Record are read always, the others only when they are needed
+
+
+class Unsettled(BaseException):
+    """A settlement failed, which is not the handler's failure: `error` says why."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        super().__init__(error)
 
 
 class Settling:
@@ -24,7 +32,6 @@ class Settling:
         self.lease: Lease | None = None
         self.cursor = 0  # the order up to which it has read
         self.moving = True  # False while parked events are gone through, which the cursor has passed long ago
-        self.handled = 0
         self._group = group
         self._log = log
         self._batch = batch
@@ -32,8 +39,7 @@ class Settling:
         self._metrics = metrics
         self._settled = 0  # the cursor as last committed
         self._settled_at = 0.0
-        self._tried = 0
-        self._started_at: float | None = None
+        self._gauge = _Gauge()
 
     def begin(self, lease: Lease) -> None:
         """Go on under this lease, from its lowest lane."""
@@ -43,6 +49,7 @@ class Settling:
     def lose(self) -> None:
         """The lease is gone: what was not settled is another's to answer, or comes again."""
         self._batch.forget()
+        self._gauge = _Gauge()
         self.lease = None
 
     def position(self, order: int) -> str:
@@ -55,11 +62,14 @@ class Settling:
         assert self.lease is not None
         return self.lease
 
-    def handling(self, count: int) -> None:
-        """So many events are in hand now."""
-        self._tried += count
-        if self._started_at is None:
-            self._started_at = self._clock.monotonic()
+    def starts(self) -> None:
+        """Handlers are called from now on."""
+        if self._gauge.started is None:
+            self._gauge.started = self._clock.monotonic()
+
+    def answered(self, count: int) -> None:
+        """So many events have their answers."""
+        self._gauge.handled += count
 
     async def settle_if_due(self, *, at_head: bool) -> None:
         """Commit, unless there is nothing but progress and more of it to come soon."""
@@ -82,15 +92,15 @@ class Settling:
         """
         if self.lease is None:
             return
-        moves = self.moving and (self.cursor if upto is None else upto) > self._settled
-        if not (moves or writes or events or cleared or not self._batch.is_empty):
-            return
-        settlement = Settlement(self.lease, writes=list(writes))
-        effects, settlement.parked, done = self._batch.take(upto if self.moving else None)
-        settlement.events, settlement.cleared = [*effects, *events], [*done, *cleared]
-        if moves:
-            settlement.upto = self.position(self.cursor if upto is None else upto)
-        await self.commit(settlement)
+        order = self.cursor if upto is None else upto
+        moves = self.moving and order > self._settled
+        if moves or writes or events or cleared or not self._batch.is_empty:
+            settlement = Settlement(self.lease, writes=list(writes))
+            effects, settlement.parked, done = self._batch.take(upto if self.moving else None)
+            settlement.events, settlement.cleared = [*effects, *events], [*done, *cleared]
+            settlement.upto = self.position(order) if moves else None
+            await self.commit(settlement)
+        self._measure()
 
     async def commit(self, settlement: Settlement) -> None:
         """Commit a settlement.
@@ -105,7 +115,7 @@ class Settling:
         if settlement.upto is not None:
             self._settled = order_in(settlement.upto)
         self._settled_at = self._clock.monotonic()
-        self._measure(settlement)
+        self._gauge.count(settlement)
 
     async def complete(self, items: list[Item]) -> None:
         """Make lean records whole: read them again, with all their columns."""
@@ -119,28 +129,33 @@ class Settling:
                 if record.order in lean:
                     _fill(lean[record.order].record, record)
             after = found.records[-1].order if found.records else last
-        self.place(items)
 
-    def place(self, items: list[Item]) -> None:
-        """Give items their positions."""
-        for item in items:
-            item.position = self.position(item.record.order)
-
-    def _measure(self, settlement: Settlement) -> None:
-        tried, self._tried = self._tried, 0
-        started, self._started_at = self._started_at, None
-        self.handled += tried
-        if self._metrics is None or started is None:
+    def _measure(self) -> None:
+        """Once a batch, tell what was done."""
+        gauge = self._gauge
+        if not gauge.handled or gauge.started is None:
             return
+        self._gauge = _Gauge()
+        if self._metrics is not None:
+            seconds = self._clock.monotonic() - gauge.started
+            with contextlib.suppress(Exception):  # a broken hook must not stop the work
+                self._metrics(Metrics(self._group, gauge.handled, gauge.parked, gauge.dead, gauge.published, seconds))
+
+
+class _Gauge:
+    """What was done since it was last told."""
+
+    def __init__(self) -> None:
+        self.started: float | None = None
+        self.handled = self.parked = self.dead = self.published = 0
+
+    def count(self, settlement: Settlement) -> None:
         dead = sum(parked.state == "dead" for parked in settlement.parked)
-        parked = len(settlement.parked) - dead
-        seconds = self._clock.monotonic() - started
-        with contextlib.suppress(Exception):  # a broken gauge must not stop the work
-            self._metrics(Metrics(self._group, tried, parked, dead, len(settlement.events), seconds))
+        self.dead += dead
+        self.parked += len(settlement.parked) - dead
+        self.published += len(settlement.events)
 
 
 def _fill(lean: Record, whole: Record) -> None:
-    for name in msgspec.structs.fields(Record)[5:]:
-        setattr(lean, name.name, getattr(whole, name.name))
-
-
+    for field in msgspec.structs.fields(Record)[_LEAN:]:
+        setattr(lean, field.name, getattr(whole, field.name))

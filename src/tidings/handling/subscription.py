@@ -6,12 +6,10 @@ from typing import Any
 import msgspec
 
 from tidings.errors import ConfigurationError
-from tidings.events import Contract, PatternSet, contract_of
+from tidings.events import Contract, Pattern, PatternSet, contract_of, split_version
 from tidings.handling.form import Form, Handler, form_of
 from tidings.handling.policy import Policy
 from tidings.log.interface import Group
-
-MARKS = ("*",)
 
 
 class Subscription(msgspec.Struct, frozen=True):
@@ -30,9 +28,15 @@ class Subscription(msgspec.Struct, frozen=True):
     @property
     def types(self) -> frozenset[str] | None:
         """The exact names it hears, or None when it hears a pattern."""
-        if any(mark in pattern for pattern in self.group.patterns for mark in MARKS):
-            return None
-        return frozenset(self.group.patterns)
+        literal = all(Pattern(each).literal for each in self.group.patterns)
+        return frozenset(self.group.patterns) if literal else None
+
+    @property
+    def takes_data_alone(self) -> bool:
+        """Is the data of an event all that is needed of it, as long as nothing goes wrong? Then it may be read lean."""
+        form = self.form
+        wants = ("data",) if form.is_async else ("data", "tx")
+        return form.wants == wants and not form.returns_events and self.policy.concurrency == 1
 
     def matcher(self) -> PatternSet:
         """Does it hear a name? Remembers the answers."""
@@ -48,11 +52,15 @@ def subscription(
         ConfigurationError: nothing is heard, or the handler cannot be called so.
     """
     form = form_of(handler)
-    contracts = [each for each in (*heard, form.data_type) if each is not None and not isinstance(each, str)]
-    patterns = tuple(dict.fromkeys(_pattern(each) for each in heard or contracts))
+    spoken = [each for each in heard or [form.data_type] if each is not None]
+    patterns = tuple(dict.fromkeys(_pattern(each) for each in spoken))
+    contracts = [each for each in (*spoken, form.data_type, *form.returned) if isinstance(each, type | Contract)]
     name = group or f"{app}.{getattr(handler, '__name__', type(handler).__name__)}"
     if not patterns:
         raise ConfigurationError(f"{name} hears nothing: name an event, as in @app.on(OrderCreated)")
+    taken = contract_of(form.data_type) if form.data_type is not None else None
+    if taken is not None and not PatternSet(patterns).matches(taken.name):
+        raise ConfigurationError(f"{name} hears {', '.join(patterns)} but takes {taken.name}: change one of them")
     if form.uses_tx and policy.concurrency > 1:
         raise ConfigurationError(f"{name} takes tx and concurrency={policy.concurrency}: with tx it is 1")
     return Subscription(Group(name, patterns, start), form, policy, tuple(contracts))
@@ -60,8 +68,7 @@ def subscription(
 
 def _pattern(heard: Any) -> str:
     if isinstance(heard, str):
-        PatternSet([heard])  # refuses what is outside the grammar
-        return heard
+        return split_version(heard)[0] if Pattern(heard).literal else heard  # a version is no part of a recorded name
     if isinstance(heard, Contract):
         return heard.name
     contract = contract_of(heard) if isinstance(heard, type) else None

@@ -1,79 +1,76 @@
 """Handlers with `tx`: their own SQL commits with their cursor, or not at all.
 
 A plain `def` runs on the log's writer thread, inside the settlement of the whole batch: first all together; after a
-failure once more, each event in a savepoint. An `async def` never holds the lock: what it records is settled event by
-event, and when another writer was faster it is run again.
+failure once more, each event in a savepoint. Nothing is tried again on the spot, as everybody else waits for the lock.
+An `async def` never holds it: what it records is settled event by event, and when another writer was faster it is run
+again.
 """
 
 import sqlite3
 import time
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from tidings.clock import Clock
-from tidings.errors import Conflict, HandlerTimeout
+from tidings.errors import HandlerTimeout, LogError
 from tidings.handling.batch import Batch
 from tidings.handling.delivery import Current, Item, current
-from tidings.handling.execution import Calling, Complete
+from tidings.handling.execution import Calling
+from tidings.handling.settling import Settling, Unsettled
 from tidings.handling.subscription import Subscription
 from tidings.handling.watch import Watch
-from tidings.log import Draft, Log, Settlement
+from tidings.log import Log, Settlement
 
 BUDGET = 0.25  # seconds: no longer may one process keep all others from writing
 
 
-class Place(Protocol):
-    """Where a reader stands, as far as its handlers' transaction has to know."""
-
-    moving: bool
-
-    def position(self, order: int) -> str:
-        """The position of an order."""
-
-    async def complete(self, items: list[Item]) -> None:
-        """Make lean records whole."""
+class ReadLean(Exception):
+    """There is more to do with the items than call their handler, and that takes whole records."""
 
 
 class InsideTransaction:
-    """`def handler(event, tx)`: the work of one settlement. `left` are the items without an answer afterwards."""
+    """`def handler(event, tx)`: the work of one settlement. `left` are the items without an answer afterwards.
 
-    def __init__(
-        self, subscription: Subscription, batch: Batch, place: Place, items: list[Item], settlement: Settlement
-    ) -> None:
+    It begins with lean records where the handler takes data alone, and raises `ReadLean` when one returns an event or
+    fails: whole ones are worth a second try, as most batches do not need them.
+    """
+
+    def __init__(self, subscription: Subscription, batch: Batch, settling: Settling, items: list[Item]) -> None:
+        self.settlement = Settlement(settling.held, work=self)
+        self.left: list[Item] = []
+        self.overran: set[int] = set()  # orders whose statement was interrupted, and took the transaction with it
         self._name = subscription.name
         self._call = subscription.form.caller(subscription.name)
         self._batch = batch
-        self._place = place
+        self._settling = settling
         self._all = items
         self._mark = batch.mark()
-        self._settlement = settlement
-        self.left: list[Item] = []
-        self.upto = 0  # the order up to which all is answered
 
     def __call__(self, tx: Any, *, careful: bool) -> None:
         """On the writer's thread: run the handlers, and put their answers into the settlement."""
-        batch = self._batch
-        batch.back(self._mark)
-        cell = Current(self._name, self._place.complete)
+        self._batch.back(self._mark)
+        if careful:
+            self._refuse_lean()
+        cell = Current(self._name, self._settling.complete)
         token = current.set(cell)
         try:
-            done = self._careful(tx, cell) if careful else self._together(tx, cell)
+            done = self._careful(tx, cell) if careful or self.overran else self._together(tx, cell)
         finally:
             current.reset(token)
         self._put(done)
 
     def _put(self, done: int) -> None:
-        settlement = self._settlement
-        self.left, self.upto = self._all[done:], self._all[done - 1].record.order
+        settlement = self.settlement
+        self.left = self._all[done:]
         settlement.events, settlement.parked, settlement.cleared = self._batch.take(None)
-        if self._place.moving:
-            settlement.upto = self._place.position(self.upto)
+        if self._settling.moving:
+            settlement.upto = self._settling.position(self._all[done - 1].record.order)
 
     def _together(self, tx: Any, cell: Current) -> int:
         call, batch, clock = self._call, self._batch, time.monotonic
         until = clock() + BUDGET
         for index, item in enumerate(self._all):
             if batch.held or item.parked or item.failure is not None:
+                self._refuse_lean()
                 return self._careful(tx, cell, index, until)
             now = clock()
             if now > until and index:
@@ -82,8 +79,13 @@ class InsideTransaction:
             cell.item = item
             result = call(item, tx)
             if result is not None:
-                batch.done(item, result)
+                self._refuse_lean()
+                batch.done(item, batch.effects_of(item, result))
         return len(self._all)
+
+    def _refuse_lean(self) -> None:
+        if self._all[0].record.envelope is None:
+            raise ReadLean
 
     def _careful(self, tx: Any, cell: Current, start: int = 0, until: float | None = None) -> int:
         until = until or time.monotonic() + BUDGET
@@ -94,100 +96,82 @@ class InsideTransaction:
         return len(self._all)
 
     def _one(self, item: Item, tx: Any, cell: Current) -> None:
-        batch = self._batch
-        if batch.held and batch.must_wait(item):
+        batch, order = self._batch, item.record.order
+        if batch.must_wait(item):
             return
         if item.failure is not None:
-            batch.failed(item, item.failure, item.attempts + 1)
+            batch.unreadable(item)
+            return
+        if order in self.overran:
+            batch.failed(item, HandlerTimeout(self._name, BUDGET), item.attempts + 1)
             return
         cell.item = item
         tx.deadline = time.monotonic() + BUDGET
         try:
             with tx.attempt():
-                result = self._call(item, tx)
+                effects = batch.effects_of(item, self._call(item, tx))
         except Exception as error:
-            if not tx.is_open:
-                raise  # a full disk ends the whole transaction: nothing after it may be written outside one
-            batch.failed(item, self._told(error), item.attempts + 1)
+            interrupted = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
+            if not tx.is_open:  # nothing after this may be written outside a transaction
+                if interrupted:
+                    self.overran.add(order)
+                raise
+            batch.failed(item, HandlerTimeout(self._name, BUDGET) if interrupted else error, item.attempts + 1)
         else:
-            batch.done(item, result)
-
-    def _told(self, error: Exception) -> Exception:
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
-            return HandlerTimeout(self._name, BUDGET)
-        return error
-
-
-
-
-class Unsettled(BaseException):
-    """A settlement failed, which is not the handler's failure: `error` says why."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-        super().__init__(error)
-
-
-class Settle(Protocol):
-    """Commits the answers to what came up to an order, with statements and events recorded for the last of them."""
-
-    async def __call__(
-        self,
-        upto: int | None,
-        *,
-        writes: Sequence[Any] = (),
-        events: Sequence[Draft] = (),
-        cleared: Sequence[int] = (),
-    ) -> None:
-        """Commit.
-
-        Raises:
-            Unsettled: it could not be committed.
-        """
+            batch.done(item, effects)
 
 
 class Recording(Calling):
     """`async def handler(event, tx)`: each event settled with what it recorded, before the next begins."""
 
-    def __init__(
-        self, subscription: Subscription, batch: Batch, clock: Clock, complete: Complete, log: Log, settle: Settle
-    ) -> None:
-        super().__init__(subscription, batch, clock, complete)
+    def __init__(self, subscription: Subscription, batch: Batch, clock: Clock, settling: Settling, log: Log) -> None:
+        super().__init__(subscription, batch, clock, settling.complete)
         self._handler = self._call
         self._call = self._call_and_settle
+        self._settling = settling
         self._log = log
-        self._settle = settle
 
     async def run(self, items: list[Item]) -> list[Item]:
         """Call the handler with each item in turn."""
         self._paused = False
+        self.left = items
+        await self._complete(items)
         cell = Current(self._name, self._complete)
         token = current.set(cell)
         watch = Watch(cell, self._policy.timeout, self._name)
-        await self._complete(items)
         try:
             for index, item in enumerate(items):
+                self.left = items[index:]
                 if self._paused:
-                    return items[index:]
+                    return self.left
                 await self._handle(item, cell, watch)
             return []
         finally:
             watch.end()
             current.reset(token)
 
-    async def _call_and_settle(self, item: Item, tx: Any) -> Any:
-        order = item.record.order
-        await self._settle(order - 1)  # so that it reads what the events before it have written
-        tx = self._log.recorder()
+    async def _call_and_settle(self, item: Item, _: Any) -> Any:
+        """The time limit is the handler's alone: a commit under way must not be cancelled and taken for a failure."""
+        cell, order = current.get(), item.record.order
+        assert cell is not None
+        cell.item = None
+        if not self._batch.is_empty:  # it has to read what the events before it have left behind
+            await self._settling.settle(order - 1)
+        cell.item, tx = item, self._log.recorder()
         result = await self._handler(item, tx)
+        cell.item = None
         if not tx.writes and not tx.drafts:
             return result
-        effects = [] if result is None else self._batch.effects_of(item, result)
+        events = tx.drafts + self._batch.effects_of(item, result)
         try:
-            cleared = [order] if item.parked else []
-            await self._settle(order, writes=tx.writes, events=tx.drafts + effects, cleared=cleared)
+            await self._settling.settle(order, writes=tx.writes, events=events, cleared=[order] if item.parked else ())
         except Unsettled as unsettled:
-            if isinstance(unsettled.error, Conflict):
-                raise unsettled.error from None  # another writer was faster: the handler is run again
+            if _is_of_the_writes(unsettled.error):
+                raise unsettled.error from None
             raise
         return None
+
+
+def _is_of_the_writes(error: BaseException) -> bool:
+    """Did a recorded statement fail (a Conflict, a broken constraint, no such table), and not the log itself?"""
+    return not isinstance(error, LogError) or type(error) is LogError

@@ -1,10 +1,11 @@
 """The time limit of a handler's call, kept without a timer an event."""
 
 import asyncio
-from collections.abc import Callable
 
-from tidings.errors import HandlerTimeout
+from tidings.errors import HandlerTimeout, HandlingError
 from tidings.handling.delivery import Current, Item
+
+LOOKS = 4  # in one time limit
 
 
 class Watch:
@@ -15,49 +16,54 @@ class Watch:
         self._limit = limit
         self._name = name
         self._task = asyncio.current_task()
-        self._loop = asyncio.get_running_loop()
         self._seen: Item | None = None
-        self._since = 0.0
-        self._cancelled = False
-        self._timer = None if limit is None else self._loop.call_later(limit / 4, self._look)
+        self._looks = 0  # at the item seen, after the first
+        self._overrun: Item | None = None  # the item whose call was cancelled
+        self._timer: asyncio.TimerHandle | None = None
+        self._look_again()
 
     def told(self, error: BaseException) -> BaseException:
         """The error to answer with: a timeout, where the cancellation was ours.
 
         Raises:
-            CancelledError: it was somebody else's.
+            CancelledError: it was the task that somebody else cancelled.
         """
+        is_late = self._overrun is not None and self._overrun is self._cell.item
+        self._forgive()
         if not isinstance(error, asyncio.CancelledError):
             return error
-        if not self._cancelled or self._task is None:
+        if self._task is not None and self._task.cancelling():
             raise error
-        self._cancelled = False
-        self._task.uncancel()
-        return HandlerTimeout(self._name, self._limit or 0.0)
+        if is_late:
+            return HandlerTimeout(self._name, self._limit or 0.0)
+        inner = HandlingError(f"{self._name} awaited something that was cancelled: await it where that can be answered")
+        inner.__cause__ = error
+        return inner
 
     def end(self) -> None:
         """Look no more."""
+        self._forgive()
         if self._timer is not None:
             self._timer.cancel()
 
+    def _forgive(self) -> None:
+        """Take our cancellation back: it was answered, or swallowed by a handler that returned in spite of it."""
+        if self._overrun is not None and self._task is not None:
+            self._task.uncancel()
+        self._overrun = None
+
     def _look(self) -> None:
-        limit = self._limit or 0.0
-        now = self._loop.time()
-        if self._cell.item is not self._seen or self._seen is None:
-            self._seen, self._since = self._cell.item, now
-        elif now - self._since >= limit and self._task is not None and not self._cancelled:
-            self._cancelled = True
-            self._task.cancel()
-            self._seen = None
-        self._timer = self._loop.call_later(limit / 4, self._look)
+        item = self._cell.item
+        if item is None or item is not self._seen:
+            self._seen, self._looks = item, 0
+        else:
+            self._looks += 1
+            if self._looks == LOOKS and self._task is not None:
+                self._forgive()
+                self._overrun = item
+                self._task.cancel()
+        self._look_again()
 
-
-class Pause:
-    """Calls `pause` once after some seconds, unless it is ended before."""
-
-    def __init__(self, seconds: float, pause: Callable[[], None]) -> None:
-        self._timer = asyncio.get_running_loop().call_later(seconds, pause)
-
-    def end(self) -> None:
-        """Leave it."""
-        self._timer.cancel()
+    def _look_again(self) -> None:
+        if self._limit is not None:
+            self._timer = asyncio.get_running_loop().call_later(self._limit / LOOKS, self._look)

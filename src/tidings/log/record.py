@@ -18,7 +18,7 @@ from tidings.events.envelope import JSON as _JSON
 from tidings.events.envelope import is_json
 
 SLOTS = 256
-_DATA_CRC = 0xFFFFFFFF
+DATA_CRC = 0xFFFFFFFF
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -154,7 +154,7 @@ def delivery_key(record: Record, position: str) -> str | None:
 
 def damaged(records: Iterable[Record]) -> list[Record]:
     """Those whose data is not what was written."""
-    return [record for record in records if crc32(record.data) != record.checksum & _DATA_CRC]
+    return [record for record in records if crc32(record.data) != record.checksum & DATA_CRC]
 
 
 def to_microseconds(moment: datetime) -> int:

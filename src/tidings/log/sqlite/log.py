@@ -63,7 +63,7 @@ class SqliteLog:
 
         def close_unused(done: "asyncio.Future[Parts]") -> None:
             if not done.cancelled() and done.exception() is None:
-                loop.run_in_executor(None, cls(done.result())._close)
+                _ = loop.run_in_executor(None, cls(done.result())._close)
 
         try:
             return cls(await asyncio.shield(opening))
@@ -192,7 +192,7 @@ class SqliteLog:
                 loop.remove_reader(descriptor)
             os.close(descriptor)
         self._watched.clear()
-        await asyncio.get_running_loop().run_in_executor(None, self._close)
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._close))  # begun, it is done
 
     def _close(self) -> None:
         are_free = self.threads.close()

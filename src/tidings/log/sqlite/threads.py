@@ -71,7 +71,7 @@ class Threads:
         return not was_closed
 
     def close(self) -> bool:
-        """Finish what is queued and end both threads; blocks. False when the writer's is left behind, with its files."""
+        """Finish what is queued and end both threads; blocks. False when the writer's is left, with its files."""
         if self.is_ours:
             if not self.writer.close():
                 return False

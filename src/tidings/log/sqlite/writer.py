@@ -28,7 +28,7 @@ Run = Callable[..., Any]  # (session, *, careful) -> result
 Hook = Callable[[str], None]
 _MOST_JOBS = 500
 _STUCK_AFTER = 3.0  # seconds without a batch finished, when all has to end
-_CHECKPOINT_WEIGHT = 2000  # about so many pages, of 4 KiB
+_CHECKPOINT_WEIGHT = 1000  # about so many pages, of 4 KiB; what is longer makes each flush dearer
 
 
 class Job:
@@ -186,7 +186,7 @@ class Writer:
             session.flush()
             self._count_change(session)
             self.hook("written")
-        except Exception as error:
+        except BaseException as error:  # a handler may raise anything; this thread must outlive it
             self._roll_back()
             known = _known(error, self._path)
             # Locked by a writer outside tidings: every job alone would wait as long again.
@@ -224,7 +224,7 @@ class Writer:
             self._recorded_at = session.recorded_at
             self._ring(session)
             grown = session.tip - session.first_tip
-            if self._sidecar.add_weight(2 + jobs // 4 + grown // 6, _CHECKPOINT_WEIGHT):
+            if self._sidecar.add_weight(4 + jobs // 4 + grown // 8, _CHECKPOINT_WEIGHT):
                 self._checkpoint("PASSIVE")
                 self._sidecar.fill_reserve()
         except Exception as error:
@@ -233,7 +233,7 @@ class Writer:
         return outcomes
 
     def _count_change(self, session: Session) -> None:
-        """In the database, not in the head record alone: a change is heard though its process is killed before it rings."""
+        """In the database, and not in the head record alone: a process killed before it rings is heard all the same."""
         if session.control and session.writes:
             self._control = raise_control(session.connection, self._heard())
 

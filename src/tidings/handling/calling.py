@@ -1,0 +1,24 @@
+"""Which way of calling suits a handler."""
+
+from collections.abc import Callable
+
+from tidings.clock import Clock
+from tidings.handling.batch import Batch
+from tidings.handling.execution import Concurrent, Execution, Sequential
+from tidings.handling.settling import Settling
+from tidings.handling.subscription import Subscription
+from tidings.handling.threaded import Threaded
+from tidings.handling.transactional import Recording
+from tidings.log import Log
+
+
+def execution_of(
+    subscription: Subscription, log: Log, batch: Batch, settling: Settling, clock: Clock, wake: Callable[[], None]
+) -> Execution:
+    """The way of calling for this handler's form and policy; a plain one with `tx` is called by `InsideTransaction`."""
+    if not subscription.form.is_async:
+        return Threaded(subscription, batch, settling.complete, wake)
+    if subscription.form.uses_tx:
+        return Recording(subscription, batch, clock, settling, log)
+    kind = Sequential if subscription.policy.concurrency == 1 else Concurrent
+    return kind(subscription, batch, clock, settling.complete)

@@ -1,0 +1,30 @@
+"""`Trouble`: what keeps a reader or relay from getting on, said once, and how long it waits before the next try."""
+
+import logging
+
+from tidings.errors import TidingsError
+from tidings.handling.report import logger, say
+
+FIRST, LONGEST = 0.1, 5.0  # seconds between tries
+
+
+class Trouble:
+    """Why one of a process's groups or relays does not get on."""
+
+    def __init__(self, group: str) -> None:
+        self.reason: str | None = None  # for `health()`
+        self._group = group
+        self._wait = FIRST
+
+    def met(self, error: BaseException) -> float:
+        """Say it; returns the seconds to wait, more each time until it is `over`."""
+        self.reason = f"{type(error).__name__}: {error}"
+        say(logging.ERROR, "trouble", group=self._group, reason=self.reason)
+        if not isinstance(error, TidingsError):
+            logger.error("group %s", self._group, exc_info=error)
+        wait, self._wait = self._wait, min(self._wait * 2, LONGEST)
+        return wait
+
+    def over(self) -> None:
+        """It gets on again."""
+        self.reason, self._wait = None, FIRST
