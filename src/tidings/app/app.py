@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
 from types import ModuleType
 from typing import Any, Literal, Self, TypeVar
@@ -26,6 +27,7 @@ from tidings.handling.subscription import Subscription, subscription
 from tidings.log import Log, open_log
 
 AnyHandler = TypeVar("AnyHandler", bound=Handler)
+AnyStart = TypeVar("AnyStart", bound=Callable[[], Any])
 
 
 class App:
@@ -61,6 +63,7 @@ class App:
         self._contracts = list(contracts)
         self._metrics = metrics
         self._subscriptions: list[Subscription] = []
+        self._starts: list[Callable[[], Any]] = []
         self._log: Log | None = None
         self._broker: Broker | None = None
         self._outgoing: Outgoing | None = None
@@ -120,6 +123,14 @@ class App:
             return handler
 
         return register
+
+    def on_start(self, function: AnyStart) -> AnyStart:
+        """Have a function of no arguments run each time before the handlers do, with the application open.
+
+        The place for `CREATE TABLE IF NOT EXISTS`. Plain or async; when it raises, the handlers do not start.
+        """
+        self._starts.append(function)
+        return function
 
     def include(self, *subscriptions: Subscription) -> None:
         """Add subscriptions made elsewhere.
@@ -224,6 +235,7 @@ class App:
                 self._metrics,
             )
             try:
+                await self._prepare()
                 await running.start()
                 yield self
             finally:
@@ -245,6 +257,11 @@ class App:
     async def health(self) -> Health:
         """How it does: every group's lag and what it has set aside, and what is in trouble."""
         return await health_of(self.name, self.log, self._running)
+
+    async def _prepare(self) -> None:
+        for function in self._starts:
+            if inspect.isawaitable(made := function()):
+                await made
 
     async def _ready(self) -> tuple[Log, Outgoing]:
         """What publishing takes. Inside a handler its event, which may have been read lean, is a cause: made whole."""

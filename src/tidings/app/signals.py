@@ -9,18 +9,21 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def signals(ending: asyncio.Event) -> Iterator[None]:
-    """The first SIGTERM or SIGINT sets `ending`, the second has its usual effect."""
+    """The first SIGTERM or SIGINT sets `ending`; the second, whichever it is, has its usual effect."""
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
 
-    def told(number: int) -> None:
+    def listen_no_more() -> None:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+    def told() -> None:
         ending.set()
-        loop.remove_signal_handler(number)
+        listen_no_more()
 
     for number in numbers:
-        loop.add_signal_handler(number, told, number)
+        loop.add_signal_handler(number, told)
     try:
         yield
     finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+        listen_no_more()

@@ -6,7 +6,12 @@ from tidings.demos.shop.place import BUS, log_of, serve
 
 app = App("inventory", log=log_of("inventory"), broker=BUS)
 
-RESERVED = "CREATE TABLE IF NOT EXISTS reserved(order_id INTEGER, cds INTEGER)"
+
+@app.on_start
+async def table() -> None:
+    """The service's own table, in its own file beside its events."""
+    async with app.transaction() as tx:
+        tx.execute("CREATE TABLE IF NOT EXISTS reserved(order_id INTEGER, cds INTEGER)")
 
 
 @app.on(OrderCreated)
@@ -17,4 +22,4 @@ def reserve(order: OrderCreated, tx: Transaction) -> StockReserved:
 
 
 if __name__ == "__main__":
-    serve(app, RESERVED)
+    serve(app)

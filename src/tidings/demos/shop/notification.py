@@ -6,7 +6,12 @@ from tidings.demos.shop.place import BUS, POISON, log_of, serve
 
 app = App("notification", log=log_of("notification"), broker=BUS)
 
-LETTERS = "CREATE TABLE IF NOT EXISTS letters(order_id INTEGER, text TEXT)"
+
+@app.on_start
+async def table() -> None:
+    """The service's own table, in its own file beside its events."""
+    async with app.transaction() as tx:
+        tx.execute("CREATE TABLE IF NOT EXISTS letters(order_id INTEGER, text TEXT)")
 
 
 @app.on(PaymentCaptured, retry=Retry(attempts=4, wait=0.2))
@@ -23,4 +28,4 @@ def name_of(payment: PaymentCaptured) -> str:
 
 
 if __name__ == "__main__":
-    serve(app, LETTERS)
+    serve(app)

@@ -10,8 +10,12 @@ from tidings.demos.shop.purchases import cents, purchase
 
 app = App("order", log=log_of("order"), broker=BUS, contracts=[OrderCreated])
 
-# No table of the shop is UNIQUE by order: that nothing is done twice is for tidings to ensure, and for us to see.
-ORDERS = "CREATE TABLE IF NOT EXISTS orders(order_id INTEGER, cds INTEGER, cents INTEGER)"
+
+@app.on_start
+async def table() -> None:
+    """No table of the shop is UNIQUE by order: that nothing is done twice is for tidings to ensure, not for SQL."""
+    async with app.transaction() as tx:
+        tx.execute("CREATE TABLE IF NOT EXISTS orders(order_id INTEGER, cds INTEGER, cents INTEGER)")
 
 
 async def take_orders() -> None:
@@ -24,4 +28,4 @@ async def take_orders() -> None:
 
 
 if __name__ == "__main__":
-    serve(app, ORDERS, beside=take_orders)
+    serve(app, beside=take_orders)

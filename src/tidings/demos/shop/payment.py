@@ -8,7 +8,12 @@ from tidings.demos.shop.purchases import cents
 
 app = App("payment", log=log_of("payment"), broker=BUS)
 
-CAPTURED = "CREATE TABLE IF NOT EXISTS captured(order_id INTEGER, cents INTEGER, receipt TEXT)"
+
+@app.on_start
+async def table() -> None:
+    """The service's own table, in its own file beside its events."""
+    async with app.transaction() as tx:
+        tx.execute("CREATE TABLE IF NOT EXISTS captured(order_id INTEGER, cents INTEGER, receipt TEXT)")
 
 
 @app.on(StockReserved, retry=Retry(on=GatewayDown, attempts=10, inline=0, wait=0.2, longest=2.0))
@@ -23,4 +28,4 @@ async def capture(order: StockReserved, tx: Transaction, delivery: Delivery) -> 
 
 
 if __name__ == "__main__":
-    serve(app, CAPTURED)
+    serve(app)

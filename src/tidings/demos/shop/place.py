@@ -21,17 +21,15 @@ def log_of(service: str) -> str:
     return f"sqlite:///{FOLDER}/{service}.db"
 
 
-def serve(app: App, table: str, *, beside: Beside | None = None) -> None:
-    """Make the service's table, say so, and run until told to stop, or until whoever started it is gone."""
-    asyncio.run(_serve(app, table, beside))
+def serve(app: App, *, beside: Beside | None = None) -> None:
+    """Say that the service is ready, and run it until told to stop, or until whoever started it is gone."""
+    app.on_start(lambda: print(READY, flush=True))
+    asyncio.run(_serve(app, beside))
 
 
-async def _serve(app: App, table: str, beside: Beside | None) -> None:
+async def _serve(app: App, beside: Beside | None) -> None:
     stop = asyncio.Event()
     async with app, asyncio.TaskGroup() as tasks:
-        async with app.transaction() as tx:
-            tx.execute(table)
-        print(READY, flush=True)
         busy = tasks.create_task(_until_done(beside or _end_of_input, stop))
         await app.run(stop)
         busy.cancel()

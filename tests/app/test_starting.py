@@ -1,0 +1,64 @@
+"""What an application does before its handlers run."""
+
+from pathlib import Path
+
+import pytest
+
+from tidings import App, Transaction, event
+
+
+@event("sale:made", key="number")
+class SaleMade:
+    number: int
+
+
+async def test_a_start_function_makes_the_table_that_a_handler_writes_to(tmp_path: Path) -> None:
+    app = App("shop", f"sqlite:///{tmp_path}/log.db", contracts=[SaleMade])
+
+    @app.on_start
+    async def tables() -> None:
+        async with app.transaction() as tx:
+            tx.execute("CREATE TABLE IF NOT EXISTS sales(number INTEGER)")
+
+    @app.on(SaleMade)
+    def keep(sale: SaleMade, tx: Transaction) -> None:
+        tx.execute("INSERT INTO sales VALUES (?)", (sale.number,))
+
+    for _ in range(2):  # it runs at every start, so it says IF NOT EXISTS
+        async with app.running(), app.transaction() as tx:
+            assert await tx.fetch("SELECT number FROM sales") == []
+
+
+async def test_a_plain_start_function_runs_too_and_in_the_order_of_registration() -> None:
+    app, ran = App("shop"), []
+
+    @app.on_start
+    def first() -> None:
+        ran.append("first")
+
+    @app.on_start
+    async def second() -> None:
+        ran.append("second")
+
+    async with app.running():
+        assert ran == ["first", "second"]
+
+
+async def test_handlers_do_not_start_when_a_start_function_fails() -> None:
+    app, heard = App("shop", contracts=[SaleMade]), []
+
+    @app.on(SaleMade)
+    async def hear(sale: SaleMade) -> None:
+        heard.append(sale)
+
+    @app.on_start
+    def broken() -> None:
+        raise OSError("no such printer")
+
+    async with app:
+        await app.publish(SaleMade(1))
+        with pytest.raises(OSError, match="no such printer"):
+            async with app.running():
+                pytest.fail("it ran")
+
+    assert heard == []
