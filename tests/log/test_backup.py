@@ -55,7 +55,7 @@ async def test_a_backup_laid_over_the_log_itself_is_noticed_and_the_error_says_h
     _, _, copy = await a_log_and_its_copy(tmp_path)
     await asyncio.to_thread(shutil.copy, copy, tmp_path / "log.db")
 
-    with pytest.raises(LogDamaged, match="remove .*log.db-tidings"):
+    with pytest.raises(LogDamaged, match=r"remove .*log\.db-tidings"):
         await SqliteLog.open(tmp_path / "log.db")
 
     await asyncio.to_thread(shutil.rmtree, tmp_path / "log.db-tidings")

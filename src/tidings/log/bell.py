@@ -10,7 +10,6 @@ from collections.abc import Callable
 from tidings.log.position import START, Position
 
 
-
 class Ear:
     """One waiter on one event loop."""
 

@@ -300,5 +300,3 @@ class Ledger(Protocol):
 
     async def forget(self, group: str) -> None:
         """Delete a group with all it has parked."""
-
-

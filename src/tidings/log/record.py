@@ -100,9 +100,7 @@ def draft(event: Event, *, public: bool, stream: str | None = None) -> Draft:
     )
     slot = crc32((key or stream or event.id).encode()) & (SLOTS - 1)
     checksum = crc32(data) | _envelope_crc(event.type, event.version, envelope) << 32
-    return Draft(
-        event.id, event.source, event.type, event.version, slot, key, public, envelope, data, checksum
-    )
+    return Draft(event.id, event.source, event.type, event.version, slot, key, public, envelope, data, checksum)
 
 
 def restore(record: Record, position: str, data: Any = msgspec.UNSET) -> Event:

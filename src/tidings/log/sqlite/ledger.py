@@ -267,9 +267,7 @@ def _restamp(session: Session, group: str, member: str, fence: int, wanted: set[
             sql = "UPDATE tidings_lanes SET owner = ?, fence = ? WHERE group_name = ? AND lane = ?"
             session.execute(sql, (member, fence, group, lane))
         elif lane in owned:
-            session.execute(
-                "UPDATE tidings_lanes SET owner = NULL WHERE group_name = ? AND lane = ?", (group, lane)
-            )
+            session.execute("UPDATE tidings_lanes SET owner = NULL WHERE group_name = ? AND lane = ?", (group, lane))
     session.control = True
 
 
@@ -287,5 +285,3 @@ def _bury(session: Session, members: Sequence[str]) -> None:
         session.execute("DELETE FROM tidings_members WHERE member = ?", (member,))
         session.execute("UPDATE tidings_lanes SET owner = NULL WHERE owner = ?", (member,))
         session.control = True
-
-

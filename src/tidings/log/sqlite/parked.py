@@ -14,9 +14,7 @@ from tidings.log.sqlite.session import Session
 from tidings.log.turn import in_turn
 
 _PARKED = "p.position, p.slot, p.key, p.event_id, p.type, p.state, p.attempts, p.due, p.reason, p.detail, p.parked_at"
-_RECORD = (
-    "e.type, e.version, e.data, e.checksum, e.slot, e.recorded_at, e.stream, e.stream_version, e.envelope"
-)
+_RECORD = "e.type, e.version, e.data, e.checksum, e.slot, e.recorded_at, e.stream, e.stream_version, e.envelope"
 _JOIN = f"""
 SELECT {_PARKED}, p.group_name, p.blocks, {_RECORD}
 FROM tidings_parked p LEFT JOIN tidings_events e ON e.position = p.position"""

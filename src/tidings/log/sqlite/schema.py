@@ -117,9 +117,7 @@ def epochs(connection: sqlite3.Connection) -> list[Epoch]:
 
 def add_epoch(connection: sqlite3.Connection, epoch: Epoch) -> None:
     """Begin a new life."""
-    connection.execute(
-        "INSERT INTO tidings_epochs VALUES (?, ?, ?)", (epoch.counter, epoch.mark, epoch.begins_after)
-    )
+    connection.execute("INSERT INTO tidings_epochs VALUES (?, ?, ?)", (epoch.counter, epoch.mark, epoch.begins_after))
 
 
 def tip_of(connection: sqlite3.Connection) -> int:

@@ -50,9 +50,7 @@ class Threads:
         self._check()
         return await self._thread.call(lambda: self._ask(question))
 
-    async def write(
-        self, run: Run, *, exclusive: bool = False, essential: bool = False, weight: int = 1
-    ) -> Any:
+    async def write(self, run: Run, *, exclusive: bool = False, essential: bool = False, weight: int = 1) -> Any:
         """Run a job on the writer's thread, in a group commit; returns when it is committed."""
         self._check()
         return await self.writer.submit(Job(run, exclusive=exclusive, essential=essential, weight=weight))

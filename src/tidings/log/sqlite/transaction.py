@@ -151,9 +151,7 @@ class RecordedTransaction:
         raise TransactionMisuse("rollback()")
 
 
-def run_writes(
-    connection: sqlite3.Connection, writes: Sequence[tuple[str, Sequence[Any], int | None]]
-) -> None:
+def run_writes(connection: sqlite3.Connection, writes: Sequence[tuple[str, Sequence[Any], int | None]]) -> None:
     """Run recorded statements.
 
     Raises:

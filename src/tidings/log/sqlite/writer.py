@@ -313,5 +313,3 @@ def _resolve(told: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
 
 def _nothing(point: str) -> None:
     """Nobody tests the windows now."""
-
-
