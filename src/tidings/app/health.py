@@ -31,21 +31,19 @@ class Health(msgspec.Struct, frozen=True):
 
 async def health_of(app: str, log: Log, running: Running | None) -> Health:
     """What the ledger says of every group, and this process of those it runs."""
-    readers = {each.subscription.name: each for each in running.readers} if running else {}
     groups = []
     for status in await log.ledger.groups():
-        reader = readers.get(status.name)
-        lease = reader.settling.lease if reader else None
+        readers = [each for each in running.readers if each.subscription.name == status.name] if running else []
         groups.append(
             GroupHealth(
                 status.name,
                 status.state,
                 status.lag,
-                len(lease.lanes) if lease else 0,
+                sum(len(each.settling.lease.lanes) for each in readers if each.settling.lease),
                 status.retry,
                 status.blocked,
                 status.dead,
-                reader.trouble.reason if reader else None,
+                next((each.trouble.reason for each in readers if each.trouble.reason), None),
             )
         )
     inbound = running.inbound.trouble.reason if running and running.inbound else None

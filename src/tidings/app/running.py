@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
+import msgspec
+
 from tidings.brokers import Broker
 from tidings.clock import Clock
 from tidings.errors import TidingsError
@@ -16,7 +18,9 @@ from tidings.handling.relay import Inbound, Relaying, outbound_subscription
 from tidings.handling.report import MetricsHook
 from tidings.handling.subscription import Subscription
 from tidings.log import Log
+from tidings.log.balance import part
 
+_MOST_READERS = 8  # of one group in one process; above that each handles several keys at a time
 _LEAVING = 1.0  # seconds to give the lanes back
 PULSE = 0.5  # seconds between signs of life; also the slow look that makes up for a bell nobody heard
 
@@ -57,7 +61,7 @@ class Running:
             await self._log.ledger.join(subscription.group)
         self._member = await self._log.ledger.enter()
         await self._log.ledger.pulse(self._member)  # whoever died before us frees its lanes now
-        self.readers = [self._reader(each, self._feed) for each in self._subscriptions]
+        self.readers = [reader for each in self._subscriptions for reader in await self._readers(each)]
         if self._broker is not None:
             feed = Feed(self._log, None, None, public=True)
             self.readers += [self._reader(each, feed, Relaying(self._broker)) for each in outbound]
@@ -93,10 +97,28 @@ class Running:
                 async with asyncio.timeout(_LEAVING):  # a handler may hang in the writer's thread
                     await self._log.ledger.leave(self._member)
 
-    def _reader(self, subscription: Subscription, feed: Feed, execution: Execution | None = None) -> Reader:
-        return Reader(
-            subscription, self._log, self._member, feed, self._outgoing, self._clock, self._metrics, execution
-        )
+    async def _readers(self, subscription: Subscription) -> list[Reader]:
+        """One reader, or several with lanes of their own: one that is kept waiting must not stop the other keys."""
+        count = min(subscription.policy.concurrency, _MOST_READERS)
+        if count == 1:
+            return [self._reader(subscription, self._feed)]
+        members = [part(self._member, number) for number in range(count)]
+        for member in members * 2:  # once to be known, once to take a fair share, before anything is read
+            await self._log.ledger.claim(subscription.name, member)
+        policy = msgspec.structs.replace(subscription.policy, concurrency=-(-subscription.policy.concurrency // count))
+        each = msgspec.structs.replace(subscription, policy=policy)
+        return [self._reader(each, self._feed, member=member) for member in members]
+
+    def _reader(
+        self,
+        subscription: Subscription,
+        feed: Feed,
+        execution: Execution | None = None,
+        *,
+        member: str | None = None,
+    ) -> Reader:
+        member = member or self._member
+        return Reader(subscription, self._log, member, feed, self._outgoing, self._clock, self._metrics, execution)
 
     def _start_inbound(self, broker: Broker) -> None:
         patterns = sorted({pattern for each in self._subscriptions for pattern in each.group.patterns})

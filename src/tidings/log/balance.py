@@ -3,6 +3,19 @@
 from collections.abc import Sequence
 
 
+def part(member: str, number: int) -> str:
+    """A part of a member: one of several readers it has of a group, each with lanes of its own.
+
+    Parts sort by number before member, so that the shares of many processes are dealt out in turn.
+    """
+    return f"{number:02d}.{member}"
+
+
+def whole(name: str) -> str:
+    """The member that a part belongs to; a member itself stays what it is."""
+    return name.rpartition(".")[2]
+
+
 def share(owners: Sequence[str | None], members: Sequence[str], member: str) -> set[int]:
     """The lanes `member` should own next, given who owns each lane now and who is alive.
 

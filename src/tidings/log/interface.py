@@ -243,7 +243,10 @@ class Ledger(Protocol):
     """Who has read how far, in the log's database."""
 
     async def enter(self) -> str:
-        """Become a member, under the name returned: one a process and application."""
+        """Become a member, under the name returned: one a process and application.
+
+        A group may be claimed by several `part`s of a member, which are alive as long as it is.
+        """
 
     async def leave(self, member: str) -> None:
         """Give back every lane at once and be a member no more."""

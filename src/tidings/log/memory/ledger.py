@@ -5,6 +5,7 @@ from typing import Literal
 
 from tidings.clock import Clock
 from tidings.errors import ConfigurationError, Fenced
+from tidings.log.balance import whole
 from tidings.log.interface import Appended, Group, GroupStatus, Held, Lease, Parked, Settlement
 from tidings.log.memory import parked
 from tidings.log.memory.group import KnownGroup
@@ -36,14 +37,13 @@ class MemoryLedger:
         await self._ready()
         self._entered.discard(member)
         self._state.alive.discard(member)
-        self._state.bury([member])
+        self._state.bury([name for name in self._members() if whole(name) == member])
         self._state.ring(control=True)
 
     async def pulse(self, member: str) -> None:
         """Free the lanes of members whose log was closed before they left."""
         await self._ready()
-        members = {name for group in self._state.groups.values() for name in group.members}
-        lost = sorted(members - self._state.alive)
+        lost = sorted(name for name in self._members() if whole(name) not in self._state.alive)
         if lost:
             self._state.bury(lost)
             self._state.ring(control=True)
@@ -149,6 +149,9 @@ class MemoryLedger:
         """Leave as a process does that dies: the next `pulse` of another member notices."""
         self._state.alive -= self._entered
         self._entered.clear()
+
+    def _members(self) -> set[str]:
+        return {name for group in self._state.groups.values() for name in group.members}
 
     def _start(self, start: str) -> int:
         if start == "earliest":

@@ -7,7 +7,7 @@ import msgspec
 
 from tidings.clock import Clock
 from tidings.errors import ConfigurationError, Fenced
-from tidings.log.balance import share
+from tidings.log.balance import share, whole
 from tidings.log.bell import Bell
 from tidings.log.interface import LANES, Appended, Group, GroupStatus, Held, Lease, Parked, Settlement
 from tidings.log.position import Position
@@ -50,7 +50,7 @@ class SqliteLedger:
 
     async def leave(self, member: str) -> None:
         """Give back every lane, in every group, and be a member no more."""
-        await self._threads.write(lambda session, careful: _bury(session, [member]))
+        await self._threads.write(lambda session, careful: _bury(session, _parts(session, member)))
         await self._threads.read(lambda connection: self._members.leave(member))
 
     async def pulse(self, member: str) -> None:
@@ -201,7 +201,7 @@ class SqliteLedger:
             retry,
             blocked,
             dead,
-            tuple(sorted(members.split(","))) if members else (),
+            tuple(sorted(set(map(whole, members.split(","))))) if members else (),
         )
 
     def _claim(self, session: Session, group: str, member: str) -> Lease:
@@ -275,6 +275,12 @@ def _release(session: Session, member: str, group: str) -> None:
     session.execute("DELETE FROM tidings_members WHERE group_name = ? AND member = ?", (group, member))
     session.execute("UPDATE tidings_lanes SET owner = NULL WHERE group_name = ? AND owner = ?", (group, member))
     session.control = True
+
+
+def _parts(session: Session, member: str) -> list[str]:
+    """Every name under which a member owns lanes."""
+    names = session.connection.execute("SELECT DISTINCT member FROM tidings_members").fetchall()
+    return [name for (name,) in names if whole(name) == member]
 
 
 def _bury(session: Session, members: Sequence[str]) -> None:

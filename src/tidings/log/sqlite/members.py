@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tidings.clock import wall_nanoseconds
+from tidings.log.balance import whole
 
 
 class Members:
@@ -45,12 +46,12 @@ class Members:
         if member in self._held:
             with contextlib.suppress(OSError):
                 os.utime(self._held[member])
-        names = {*known, *os.listdir(self._folder)} - self._held.keys()
-        return [name for name in sorted(names) if self._is_lost(name)]
+        names = {name for name in (*known, *os.listdir(self._folder)) if whole(name) not in self._held}
+        return [name for name in sorted(names) if self._is_lost(whole(name))]
 
     def forget(self, members: list[str]) -> None:
         """Remove the files of the dead; those of the stalled stay, as they may come back."""
-        for name in members:
+        for name in {whole(member) for member in members}:
             self._is_dead(name, remove=True)
 
     def close(self) -> None:
