@@ -29,8 +29,8 @@ async def broker(url: str) -> AsyncIterator[Broker]:
     await broker.close()
 
 
-def order(number: int, name: str = "order:created") -> Event:
-    return Event(id=str(number), source="shop", type=name, data=number, key=str(number % 5))
+def order(number: int, name: str = "order:created", *, key: str | None = None) -> Event:
+    return Event(id=str(number), source="shop", type=name, data=number, key=key or str(number % 5))
 
 
 async def test_a_group_receives_what_its_patterns_select(broker: Broker) -> None:
@@ -104,6 +104,28 @@ async def test_groups_do_not_share_and_members_of_one_do(broker: Broker, url: st
     everything = sorted(map(str, range(100)))
     assert sorted(seen["first"] + seen["second"]) == everything
     assert sorted(seen["audit"]) == everything
+
+
+async def test_a_member_that_takes_over_receives_what_was_not_settled_and_nothing_again(
+    broker: Broker, url: str
+) -> None:
+    other, keeper = await connect(url), await open_log(url)
+
+    async with broker.subscribe(["**"], group="inventory") as inbox:
+        async with other.subscribe(["**"], group="inventory") as leaving:
+            tasks = [asyncio.create_task(each.receive()) for each in (inbox, leaving)]
+            while len((await keeper.ledger.groups())[0].members) < 2:
+                await asyncio.wait(tasks, timeout=0.01)
+            await broker.publish([order(number, key=str(number)) for number in range(100)])
+            mine, theirs = [{event.id for event in await task} for task in tasks]
+            await inbox.settle()
+        again = {event.id for event in await inbox.receive()}
+
+    assert mine
+    assert mine & theirs == set()
+    assert again == theirs
+    await other.close()
+    await keeper.close()
 
 
 async def test_a_new_group_may_begin_at_the_end(broker: Broker) -> None:

@@ -9,6 +9,8 @@ import pytest
 from tests.handling.conftest import NewApp
 from tests.handling.stage import BOUND, Heard, OrderCreated, parked, pass_time
 from tidings import App, Delivery, Retry
+from tidings.log.interface import LANES
+from tidings.log.record import slot_of
 
 LATER = Retry(inline=0, attempts=3, wait=10.0, jitter=0.0)
 
@@ -197,6 +199,33 @@ async def test_a_stop_past_its_time_settles_what_is_done_and_leaves_the_event_in
 
     assert heard == [1]
     assert (group.lag, group.members) == (1, ())
+
+
+async def test_a_stop_gives_no_answer_to_what_comes_after_an_event_without_one(new_app: NewApp) -> None:
+    app, again = new_app(), new_app()
+    began, gate, heard = Heard[str](), asyncio.Event(), Heard[str]()
+    other = next(key for key in range(2, 1000) if slot_of(str(key)) % LANES == slot_of("1") % LANES)
+
+    @app.on(group="g", concurrency=2 * LANES, retry=LATER)
+    async def show(order: OrderCreated) -> None:
+        began.note(order.total)
+        if order.order_id == other:
+            raise OSError
+        await gate.wait()
+
+    @again.on(group="g")
+    async def show_again(order: OrderCreated) -> None:
+        heard.note(order.total)
+
+    async with new_app("keeper") as keeper:
+        await keeper.publish_many([OrderCreated(1, "a"), OrderCreated(1, "b"), OrderCreated(other, "c")])
+        async with app.running():
+            await began.reach(2)
+            asyncio.get_running_loop().call_later(0.05, gate.set)
+        assert began == ["a", "c"]
+        assert await keeper.log.ledger.parked() == []  # "b" has no answer, so "c" comes again
+        async with again.running():
+            assert await heard.reach(2) == ["b", "c"]
 
 
 async def make_dead_letter(app: App) -> None:

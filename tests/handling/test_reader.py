@@ -11,6 +11,7 @@ from tests.handling.stage import Heard, OrderCreated, caught_up, facts, parked, 
 from tidings import App, Event, Retry
 from tidings.errors import DiskFull
 from tidings.log.interface import LANES
+from tidings.log.record import slot_of
 
 
 def listening(app: App, **settings: Any) -> Heard[OrderCreated]:
@@ -97,6 +98,30 @@ async def test_a_member_in_the_middle_of_a_long_batch_gives_lanes_away_before_it
             await caught_up(first)
 
     assert sorted([*heard, *(order.order_id for order in other)]) == list(range(900))
+
+
+async def test_lanes_taken_over_go_on_where_each_was(new_app: NewApp) -> None:
+    first, second = new_app(), new_app(drain=0.05)
+    one, began = listening(first), Heard[int]()
+
+    @second.on(group="g")
+    async def hang(order: OrderCreated) -> None:
+        began.note(order.order_id)
+        await asyncio.Event().wait()
+
+    async with first.running():
+        async with second.running():
+            await shares(first, second)
+            await first.publish_many([OrderCreated(number) for number in range(200)])
+            await began.reach(1)
+            running: Any = first._running
+            lanes = running.readers[0].settling.held.lanes
+            await one.reach(sum(slot_of(str(number)) % LANES in lanes for number in range(200)))
+            assert len(one) < 200
+        await one.reach(200)
+        await caught_up(first)
+
+    assert sorted(order.order_id for order in one) == list(range(200))
 
 
 async def test_a_paused_group_handles_nothing_until_it_is_resumed(app: App) -> None:

@@ -113,6 +113,17 @@ async def test_what_comes_back_is_not_recorded_twice_and_what_came_in_is_not_sen
     assert len(own) == len(other) == 20
 
 
+async def test_what_a_service_said_itself_is_not_taken_from_the_bus(service: Service, bus: str) -> None:
+    shop = service("shop")
+    heard = hearing(shop, "order:*")
+
+    async with shop.running(), await open_bus(bus) as carrier:
+        echo = Event(source="shop", type="order:created", data={})
+        await carrier.log.append([echo, Event(source="else", type="order:created", data={})])
+        await heard.reach(1)
+        assert [event.source for event in await recorded(shop.log)] == ["else"]
+
+
 async def test_the_order_of_each_key_is_kept_across_the_bus(service: Service) -> None:
     shop, inventory = service("shop"), service("inventory")
     heard = hearing(inventory)

@@ -243,6 +243,21 @@ async def test_recorded_writes_returned_events_and_the_cursor_commit_together(ap
     assert reserved == [1, 2]
 
 
+async def test_a_failed_commit_takes_no_other_events_answer_with_it(app: App, log: Log) -> None:
+    @app.on(retry=Retry.never())
+    async def count(order: OrderCreated, tx: Any) -> StockReserved | None:
+        if order.order_id == 1:
+            return StockReserved(1)
+        tx.execute("INSERT INTO stock VALUES (1, NULL)")
+        return None
+
+    async with app.running():
+        await app.publish_many([OrderCreated(1), OrderCreated(2)])
+        await parked(app, "dead")
+        await caught_up(app)
+        assert len(await recorded(app.log, "stock:reserved")) == 1
+
+
 async def test_a_row_count_that_differs_runs_the_handler_again_on_what_is_there_now(app: App, log: Log) -> None:
     read, go_on = Heard[int](), asyncio.Event()
 

@@ -135,7 +135,7 @@ class Threaded:
         seen = looks = 0
         while not call.done():
             await asyncio.wait([call], timeout=None if limit is None else limit / LOOKS)
-            looks = looks + 1 if stretch.is_calling and stretch.calls == seen else 0
+            looks = looks + 1 if stretch.calls == seen else 0
             seen = stretch.calls
             if looks == LOOKS and self._abandon(number, call, stretch, seen):
                 return
