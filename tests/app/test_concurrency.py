@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.handling import stage
 from tidings import App, event
-
-LIMIT = 20.0
 
 
 @event("door:opened", key="door")
@@ -24,10 +23,11 @@ def app(request: pytest.FixtureRequest, tmp_path: Path) -> App:
     return App("house", url, contracts=[DoorOpened])
 
 
-async def until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LIMIT):
-        while not done():
-            await asyncio.sleep(0.005)
+async def until(app: App, done: Callable[[], bool]) -> None:
+    async def is_done() -> bool:
+        return done()
+
+    await stage.until(is_done, app.log)
 
 
 def other_doors() -> list[str]:
@@ -48,10 +48,10 @@ async def test_a_handler_that_waits_keeps_nobody_but_its_lanes_waiting(app: App)
         async with app.running():
             for door in other_doors():
                 await app.publish(DoorOpened(door))
-            await until(lambda: len(heard) >= 40)  # of 64: those of the stuck one's lanes wait, a quarter or so
+            await until(app, lambda: len(heard) >= 40)  # of 64: those of the stuck one's lanes wait, a quarter or so
             assert "stuck" not in heard
             let_go.set()
-            await until(lambda: len(heard) == 65)
+            await until(app, lambda: len(heard) == 65)
 
 
 async def test_each_key_stays_in_order_and_every_event_is_handled_once(app: App) -> None:
@@ -65,7 +65,7 @@ async def test_each_key_stays_in_order_and_every_event_is_handled_once(app: App)
     async with app.running():
         for number in range(20):
             await app.publish_many([DoorOpened(f"door-{door}", number) for door in range(25)])
-        await until(lambda: sum(map(len, heard.values())) == 500)
+        await until(app, lambda: sum(map(len, heard.values())) == 500)
 
     assert heard == {f"door-{door}": list(range(20)) for door in range(25)}
 
@@ -88,11 +88,12 @@ async def test_two_applications_share_a_concurrent_group_evenly(tmp_path: Path) 
         async def lanes(app: App) -> int:
             return sum(group.lanes for group in (await app.health()).groups)
 
-        async with asyncio.timeout(LIMIT):
-            while (await lanes(first), await lanes(second)) != (8, 8):
-                await asyncio.sleep(0.01)
+        async def are_even() -> bool:
+            return (await lanes(first), await lanes(second)) == (8, 8)
+
+        await stage.until(are_even, first.log)
         for number in range(200):
             await first.publish(DoorOpened(f"door-{number}"))
-        await until(lambda: sum(seen.values()) == 200)
+        await until(first, lambda: sum(seen.values()) == 200)
 
     assert min(seen.values()) > 50, seen

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tidings import App, Transaction, event
+from tidings.errors import ConfigurationError
 
 
 @event("sale:made", key="number")
@@ -62,3 +63,15 @@ async def test_handlers_do_not_start_when_a_start_function_fails() -> None:
                 pytest.fail("it ran")
 
     assert heard == []
+
+
+async def test_a_handler_with_tx_is_refused_at_start_on_a_log_without_sql() -> None:
+    app = App("shop", contracts=[SaleMade])
+
+    @app.on(SaleMade)
+    def keep(sale: SaleMade, tx: Transaction) -> None:
+        tx.execute("INSERT INTO sales VALUES (?)", (sale.number,))
+
+    with pytest.raises(ConfigurationError, match=r"shop\.keep takes tx"):
+        async with app.running():
+            pytest.fail("it ran")

@@ -118,3 +118,10 @@ def test_a_rule_that_cannot_be_kept_is_refused(settings: dict[str, float]) -> No
 def test_a_policy_that_cannot_be_kept_is_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(settings))):
         policy(**settings)  # type: ignore[arg-type]
+
+
+def test_a_lost_race_is_run_again_whatever_is_said_of_failures_in_general() -> None:
+    lost = Conflict("UPDATE t", 1, 0)
+
+    assert policy(retry=Retry.never()).verdict(lost, 1) is not None
+    assert policy(retry=Retry.never(Conflict)).verdict(lost, 1) is None

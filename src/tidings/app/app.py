@@ -217,7 +217,7 @@ class App:
         """The handlers at work, for as long as the block lasts; then they are drained.
 
         Raises:
-            ConfigurationError: they are at work already.
+            ConfigurationError: they are at work already, or one takes tx from a log without SQL.
         """
         async with self:
             if self._running is not None:
@@ -259,6 +259,9 @@ class App:
         return await health_of(self.name, self.log, self._running)
 
     async def _prepare(self) -> None:
+        for each in self._subscriptions:
+            if each.form.uses_tx and not self.log.has_sql:
+                raise ConfigurationError(f"{each.name} takes tx, and {self.log.url} has no SQL: use sqlite:///file.db")
         for function in self._starts:
             if inspect.isawaitable(made := function()):
                 await made

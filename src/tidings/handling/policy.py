@@ -56,6 +56,10 @@ class Retry(msgspec.Struct, frozen=True):
         """Does this rule speak of `error`?"""
         return isinstance(error, self.on)
 
+    def names(self, kind: type[BaseException]) -> bool:
+        """Is the exception's own type in this rule, and not only one it derives from?"""
+        return kind in (self.on if isinstance(self.on, tuple) else (self.on,))
+
     def delay(self, attempts: int, chance: float) -> float:
         """Seconds to wait after `attempts` calls have failed; `chance` between 0 and 1 draws the jitter."""
         parked_before = max(attempts - self.inline - 1, 0)
@@ -83,7 +87,9 @@ class Policy(msgspec.Struct, frozen=True):
 
     def rule(self, error: BaseException) -> Retry:
         """The rule for `error`."""
-        rules = (_FINAL, *self.retry, _CONFLICT, _MISTAKES)
+        rules = (_FINAL, *self.retry, _MISTAKES)
+        if isinstance(error, Conflict):  # a race lost, not a failure: a rule for any failure does not mean it
+            rules = (*(rule for rule in self.retry if rule.names(Conflict)), _CONFLICT)
         return next((rule for rule in rules if rule.covers(error)), DEFAULT)
 
     def inline_wait(self, error: BaseException, attempts: int) -> float | None:

@@ -174,6 +174,7 @@ class Log(Protocol):
     """
 
     url: str
+    has_sql: bool  # can handlers take `tx`, and write in the settlement's transaction?
     bell: Bell
     ledger: "Ledger"
 

@@ -25,6 +25,7 @@ class MemoryLog:
 
     def __init__(self, name: str, state: State, clock: Clock) -> None:
         self.url = f"memory:{name}"
+        self.has_sql = False
         self.bell = state.bell
         self.ledger = MemoryLedger(state, clock, self.ready)
         self.is_closed = False

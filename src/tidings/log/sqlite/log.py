@@ -29,6 +29,7 @@ class SqliteLog:
     def __init__(self, parts: Parts) -> None:
         self.path = parts.path
         self.url = f"sqlite:///{parts.path}"
+        self.has_sql = True
         self.bell = parts.bell
         self.ledger = parts.ledger
         self.threads = parts.threads
