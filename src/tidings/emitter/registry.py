@@ -18,18 +18,21 @@ from tidings.emitter.registration import Listener, Registration
 _REMEMBERED_NAMES: Final = 4096  # a bound, so that names made of ids cannot fill the memory
 
 Registrations = tuple[Registration, ...]
+Change = Callable[[Registrations], Registrations]
 
 
 class Registry:
     """Registrations by name or pattern, in the order they were made."""
 
-    __slots__ = ("__weakref__", "_added", "_bereft", "_by_name", "_lock", "_patterns", "heard")
+    __slots__ = ("__weakref__", "_added", "_bereft", "_by_name", "_is_changing", "_late", "_lock", "_patterns", "heard")
 
     def __init__(self) -> None:
         self.heard: dict[str, tuple[Listener, ...]] = {}  # event -> what it calls; begun anew at every change
         self._by_name: dict[str, Registrations] = {}
         self._patterns: dict[str, Pattern] = {}
         self._bereft: deque[str] = deque()  # names under which a weak listener has died
+        self._late: deque[tuple[str, Change]] = deque()  # changes to be made, by finalizers amid one of them too
+        self._is_changing = False
         self._added = count(1)
         self._lock = threading.RLock()  # a finalizer that takes a listener off can run amid a change, on its thread
 
@@ -102,29 +105,38 @@ class Registry:
         both = [*found, *(each for text in selecting for each in self.under(text))]
         return tuple(sorted(both, key=lambda each: each.order))
 
-    def _change(self, name: str, change: Callable[[Registrations], Registrations]) -> Registrations:
+    def _change(self, name: str, change: Change) -> Registrations:
         """Replace what is registered under a name, and give what was there before."""
         with self._lock:
-            while self._bereft:
-                self._replace(self._bereft.popleft(), _alive)
-            before = self._replace(name, change)
+            if self._is_changing:  # a finalizer, run between two steps of a change that its own thread is making
+                self._late.append((name, change))
+                return self.under(name)
+            before = self.under(name)
+            self._late.append((name, change))
+            while self._late:  # asked again after each round: a finalizer may come at any moment, the last included
+                self._is_changing = True
+                try:
+                    self._make_changes()
+                finally:
+                    self._is_changing = False
             self.heard = {}
         return before
 
-    def _replace(self, name: str, change: Callable[[Registrations], Registrations]) -> Registrations:
-        while True:
-            before = self._by_name.get(name, ())
-            after = change(before)
-            if self._by_name.get(name, ()) is before:
-                break  # else a finalizer made a change of its own meanwhile: see the lock
+    def _make_changes(self) -> None:
+        while self._bereft:
+            self._replace(self._bereft.popleft(), _alive)
+        while self._late:
+            self._replace(*self._late.popleft())
+
+    def _replace(self, name: str, change: Change) -> None:
+        after = change(self._by_name.get(name, ()))
         if not after:
             self._by_name.pop(name, None)
             self._patterns.pop(name, None)
-            return before
+            return
         self._by_name[name] = after
         if name not in self._patterns and is_pattern(name):
             self._patterns[name] = Pattern(name)
-        return before
 
 
 def _alive(registrations: Registrations) -> Registrations:
