@@ -11,10 +11,11 @@ from tidings.log.position import Epoch
 from tidings.log.sqlite.failures import translated
 from tidings.log.sqlite.ledger import SqliteLedger
 from tidings.log.sqlite.members import Members
+from tidings.log.sqlite.patience import lock_within
 from tidings.log.sqlite.schema import add_epoch, epochs, migrate, tip_of
 from tidings.log.sqlite.sidecar import Head, Sidecar
 from tidings.log.sqlite.threads import Threads
-from tidings.log.sqlite.writer import Writer, lock_within
+from tidings.log.sqlite.writer import Writer
 
 _BUSY_SECONDS = 5.0  # for writers outside tidings; ours queue at the flock
 

@@ -20,6 +20,7 @@ from tidings.clock import Clock
 from tidings.errors import CommitUnknown, DiskFull, HandlingError, LogClosed, LogLocked, TidingsError
 from tidings.log.position import Epoch
 from tidings.log.sqlite.failures import translated
+from tidings.log.sqlite.jobs import Job, tell
 from tidings.log.sqlite.schema import raise_control
 from tidings.log.sqlite.session import Session
 from tidings.log.sqlite.sidecar import Head, Sidecar
@@ -29,21 +30,6 @@ Hook = Callable[[str], None]
 _MOST_JOBS = 500
 _STUCK_AFTER = 3.0  # seconds without a batch finished, when all has to end
 _CHECKPOINT_WEIGHT = 1000  # about so many pages, of 4 KiB; what is longer makes each flush dearer
-
-
-class Job:
-    """Work for the writer's thread, and the future that waits for it."""
-
-    __slots__ = ("abandoned", "essential", "exclusive", "future", "loop", "run", "weight")
-
-    def __init__(self, run: Run, *, weight: int = 1, exclusive: bool = False, essential: bool = False) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[Any] = self.loop.create_future()
-        self.run = run
-        self.weight = weight
-        self.exclusive = exclusive  # runs user code: alone in its transaction
-        self.essential = essential  # an answer: may use the reserve when the disk is full
-        self.abandoned = False
 
 
 class Writer:
@@ -104,7 +90,7 @@ class Writer:
     def _main(self) -> None:
         while (jobs := self._take()) is not None:
             outcomes = self._under_lock(jobs)
-            _tell(jobs, outcomes)
+            tell(jobs, outcomes)
             self._batches += 1
             self.hook("told")
         with contextlib.suppress(sqlite3.Error):
@@ -151,7 +137,7 @@ class Writer:
             waiting = [*jobs, *self._drained()]
             for job in waiting:
                 job.abandoned = True
-            _tell(waiting, [error] * len(waiting))
+            tell(waiting, [error] * len(waiting))
             jobs = ()
 
     def _drained(self) -> list[Job]:
@@ -261,54 +247,10 @@ class Writer:
                 self._connection.execute("ROLLBACK")
 
 
-def lock_within(sidecar: Sidecar, seconds: float) -> None:
-    """Take the writers' lock, in the order of asking; when nobody gives it back, close `sidecar`.
-
-    Raises:
-        LogLocked: it was not to be had within `seconds`.
-    """
-    if sidecar.try_lock():
-        return
-    decision = threading.Lock()  # taken by what comes first: the lock, or the end of our patience
-    is_locked = threading.Event()
-
-    def wait() -> None:
-        sidecar.lock()
-        if decision.acquire(blocking=False):
-            is_locked.set()
-        else:
-            sidecar.unlock()
-            sidecar.close()
-
-    threading.Thread(target=wait, name="tidings-opening", daemon=True).start()
-    if not is_locked.wait(seconds) and decision.acquire(blocking=False):
-        raise LogLocked(sidecar.holder(), str(sidecar.database))
-
-
 def _known(error: BaseException, path: str) -> BaseException:
     if isinstance(error, sqlite3.Error):
         return translated(error, path)
     return error if isinstance(error, Exception) else HandlingError(f"{type(error).__name__} was raised: {error}")
-
-
-def _tell(jobs: Sequence[Job], outcomes: Sequence[Any]) -> None:
-    """Hand the outcomes over, one wake-up an event loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
-    for job, outcome in zip(jobs, outcomes, strict=True):
-        by_loop.setdefault(job.loop, []).append((job.future, outcome))
-    for loop, told in by_loop.items():
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(_resolve, told)
-
-
-def _resolve(told: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
-    for future, outcome in told:
-        if future.done():
-            continue
-        if isinstance(outcome, BaseException):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
 
 
 def _nothing(point: str) -> None:

@@ -1,0 +1,43 @@
+"""Jobs for the writer's thread, and the way their outcomes come back to the event loops that wait."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Run = Callable[..., Any]  # (session, *, careful) -> result
+
+
+class Job:
+    """Work for the writer's thread, and the future that waits for it."""
+
+    __slots__ = ("abandoned", "essential", "exclusive", "future", "loop", "run", "weight")
+
+    def __init__(self, run: Run, *, weight: int = 1, exclusive: bool = False, essential: bool = False) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self.loop.create_future()
+        self.run = run
+        self.weight = weight
+        self.exclusive = exclusive  # runs user code: alone in its transaction
+        self.essential = essential  # an answer: may use the reserve when the disk is full
+        self.abandoned = False
+
+
+def tell(jobs: Sequence[Job], outcomes: Sequence[Any]) -> None:
+    """Hand the outcomes over, one wake-up an event loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        by_loop.setdefault(job.loop, []).append((job.future, outcome))
+    for loop, told in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, told)
+
+
+def _resolve(told: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
+    for future, outcome in told:
+        if future.done():
+            continue
+        if isinstance(outcome, BaseException):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
