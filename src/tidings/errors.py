@@ -246,7 +246,7 @@ class LogDamaged(LogError):
         self.path = path
         where = f" at {_listed(self.positions)}" if self.positions else ""
         super().__init__(
-            f"{_log(path)} is damaged{where}: {detail}; stop writing, run 'tidings verify', restore from a backup"
+            f"{_log(path)} is damaged{where}: {detail}; stop writing, and restore it from a backup"
         )
 
 

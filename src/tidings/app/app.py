@@ -69,6 +69,7 @@ class App:
         self._outgoing: Outgoing | None = None
         self._running: Running | None = None
         self._open_count = 0
+        self._opening = asyncio.Lock()  # many may enter at once, as requests of a web server do
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
@@ -109,7 +110,8 @@ class App:
         """Have a function handle events: names, patterns or `@event` classes; none: what its annotation says.
 
         What it returns is published when its work is committed. The group is `<app>.<function>` unless named; a new one
-        begins at `start`: the log's beginning, its end, or a position. The rest is its `Policy`.
+        begins at `start`: the log's beginning, its end, or a position. The rest is its `Policy`. A plain function with
+        `tx` runs while everybody else waits for the lock: its `timeout` is 0.25 s for its statements, whatever is said.
 
         Raises:
             ConfigurationError: the handler cannot be called so, or the group's name is taken.
@@ -158,7 +160,9 @@ class App:
     ) -> Event:
         """Publish an `@event` value, an Event, or a name with `data`; returns it as recorded, once it is safe.
 
-        With the same `id` again it is recorded once. Inside a handler it is caused by what is being handled.
+        With the same `id` again it is recorded once. Inside a handler it is caused by what is being handled, and it is
+        recorded at once, apart from the settlement: a handler that is run again publishes again. What must happen once
+        is to be returned, or published with an `id` of its own.
 
         Raises:
             ContractError, InvalidEvent, InvalidName: it cannot be recorded as it is.
@@ -194,23 +198,17 @@ class App:
 
     async def __aenter__(self) -> Self:
         """Open the log and the broker; no handler runs yet."""
-        self._open_count += 1
-        if self._open_count > 1:
-            return self
-        try:
-            self._outgoing = Outgoing(self.name, self.catalog(), self.clock)
-            self._log = await open_log(self.log_url, clock=self.clock, **self._log_settings)
-            if self.broker_url is not None:
-                self._broker = await connect(self.broker_url, clock=self.clock)
-        except BaseException:
-            await self._close()
-            raise
+        async with self._opening:
+            if not self._open_count:
+                await self._open()
+            self._open_count += 1
         return self
 
     async def __aexit__(self, *raised: object) -> None:
-        self._open_count -= 1
-        if not self._open_count:
-            await self._close()
+        async with self._opening:
+            self._open_count -= 1
+            if not self._open_count:
+                await self._close()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -274,8 +272,17 @@ class App:
             await cell.complete([cell.item])
         return log, outgoing
 
+    async def _open(self) -> None:
+        try:
+            self._outgoing = Outgoing(self.name, self.catalog(), self.clock)
+            self._log = await open_log(self.log_url, clock=self.clock, **self._log_settings)
+            if self.broker_url is not None:
+                self._broker = await connect(self.broker_url, clock=self.clock)
+        except BaseException:
+            await self._close()
+            raise
+
     async def _close(self) -> None:
-        self._open_count = 0
         broker, self._broker = self._broker, None
         log, self._log = self._log, None
         try:

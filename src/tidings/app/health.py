@@ -4,6 +4,7 @@ import msgspec
 
 from tidings.app.running import Running
 from tidings.log import Log
+from tidings.log.interface import GroupStatus
 
 
 class GroupHealth(msgspec.Struct, frozen=True):
@@ -29,6 +30,13 @@ class Health(msgspec.Struct, frozen=True):
     troubles: tuple[str, ...] = ()
 
 
+def _stuck(status: GroupStatus) -> str | None:
+    """A group that waits for an operator is in trouble; one that an operator has paused is not."""
+    if status.state == "live" or not status.blocked:
+        return None
+    return f"{status.name} is paused, and {status.blocked} events wait behind dead letters: see 'tidings dead list'"
+
+
 async def health_of(app: str, log: Log, running: Running | None) -> Health:
     """What the ledger says of every group, and this process of those it runs."""
     groups = []
@@ -43,7 +51,7 @@ async def health_of(app: str, log: Log, running: Running | None) -> Health:
                 status.retry,
                 status.blocked,
                 status.dead,
-                next((each.trouble.reason for each in readers if each.trouble.reason), None),
+                next((each.trouble.reason for each in readers if each.trouble.reason), _stuck(status)),
             )
         )
     inbound = running.inbound.trouble.reason if running and running.inbound else None

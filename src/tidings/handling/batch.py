@@ -36,6 +36,7 @@ class Batch:
     def __init__(self, subscription: Subscription, outgoing: Outgoing, clock: Clock) -> None:
         self._group = subscription.name
         self._policy = subscription.policy
+        self._inline = subscription.form.is_async or not subscription.form.uses_tx  # does it repeat on the spot?
         self._outgoing = outgoing
         self._clock = clock
         self.held: dict[str, int] = {}
@@ -107,7 +108,7 @@ class Batch:
 
     def failed(self, item: Item, error: BaseException, attempts: int) -> None:
         """Not handled, after `attempts` calls in all: parked to be tried again, or dead."""
-        self._give_up(item, error, attempts, self._policy.verdict(error, attempts))
+        self._give_up(item, error, attempts, self._policy.verdict(error, attempts, inline=self._inline))
 
     def retried(self, item: Item, error: BaseException, attempts: int, wait: float) -> None:
         """It failed, and is tried again on the spot after `wait` seconds."""

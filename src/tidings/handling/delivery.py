@@ -18,8 +18,13 @@ class Item(msgspec.Struct, gc=False):
     epoch: Epoch  # of the log it comes from
     value: Any = None
     failure: Exception | None = None  # why it could not be decoded
+    decode: Callable[[bytes], Any] | None = None  # where the value can be changed by a handler
     parked: bool = False  # it comes from the parked events, and has been tried `attempts` times
     attempts: int = 0
+
+    def fresh(self) -> "Item":
+        """The same with its value as recorded, whatever a handler has done to it in a call that failed."""
+        return self if self.decode is None else msgspec.structs.replace(self, value=self.decode(self.record.data))
 
     @property
     def position(self) -> Position:

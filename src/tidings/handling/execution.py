@@ -80,7 +80,7 @@ class Calling:
             cell.item = None
             self._batch.retried(item, error, attempts, wait)
             await self._clock.sleep(wait)
-            cell.item = once_more = msgspec.structs.replace(item, attempts=attempts)
+            cell.item = once_more = msgspec.structs.replace(item.fresh(), attempts=attempts)
             attempts += 1
             try:
                 result = await self._call(once_more, None)

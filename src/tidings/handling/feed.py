@@ -5,6 +5,7 @@ from collections import OrderedDict
 
 import msgspec
 
+from tidings.errors import ContractError
 from tidings.events import DECODE_FAILURES, Catalog, PatternSet
 from tidings.handling.delivery import Item
 from tidings.log import Log, Record, Slice, Where
@@ -68,16 +69,23 @@ class Feed:
             return [Item(record, epoch) for record in records]
         items: list[Item] = []
         add = items.append
-        decode, known_type, known_version = None, "", 0
+        decode, again, known_type, known_version = None, None, "", 0
         for record in records:
             if decode is None or record.type != known_type or record.version != known_version:
                 known_type, known_version = record.type, record.version
                 decode = self._catalog.decoder(known_type, known_version)
+                again = None if self._is_shareable(known_type) else decode
             try:
-                add(Item(record, epoch, decode(record.data)))
-            except DECODE_FAILURES as error:
-                add(Item(record, epoch, None, self._catalog.translate(known_type, known_version, error)))
+                add(Item(record, epoch, decode(record.data), None, again))
+            except Exception as error:  # a type's own code may raise anything, and must not stop the other groups
+                add(Item(record, epoch, None, self._failure(record, error)))
         return items
+
+    def _failure(self, record: Record, error: Exception) -> ContractError:
+        assert self._catalog is not None
+        if isinstance(error, DECODE_FAILURES):
+            return self._catalog.translate(record.type, record.version, error)
+        return ContractError(record.type, record.version, "$", f"{type(error).__name__}: {error}")
 
     def _begin(self, after: str, where: Where) -> asyncio.Task[Fetched]:
         task = self._looks.get((after, where))

@@ -60,9 +60,12 @@ class Retry(msgspec.Struct, frozen=True):
         """Is the exception's own type in this rule, and not only one it derives from?"""
         return kind in (self.on if isinstance(self.on, tuple) else (self.on,))
 
-    def delay(self, attempts: int, chance: float) -> float:
-        """Seconds to wait after `attempts` calls have failed; `chance` between 0 and 1 draws the jitter."""
-        parked_before = max(attempts - self.inline - 1, 0)
+    def delay(self, attempts: int, chance: float, *, inline: bool = True) -> float:
+        """Seconds to wait after `attempts` calls have failed; `chance` between 0 and 1 draws the jitter.
+
+        `inline` says whether the first repeats were made on the spot.
+        """
+        parked_before = max(attempts - 1 - (self.inline if inline else 0), 0)
         wait = min(self.wait * self.factor ** min(parked_before, 64), self.longest)
         return wait * (1 + self.jitter * chance)
 
@@ -99,10 +102,10 @@ class Policy(msgspec.Struct, frozen=True):
             return None
         return _INLINE_WAITS[attempts - 1]
 
-    def verdict(self, error: BaseException, attempts: int) -> float | None:
+    def verdict(self, error: BaseException, attempts: int, *, inline: bool = True) -> float | None:
         """Seconds until the event is tried again, or None when it is dead."""
         rule = self.rule(error)
-        return None if attempts >= rule.attempts else rule.delay(attempts, random.random())
+        return None if attempts >= rule.attempts else rule.delay(attempts, random.random(), inline=inline)
 
     def until_readable(self, error: BaseException, attempts: int) -> float | None:
         """Seconds until an event that could not be decoded is tried again; None when it never will be decodable."""

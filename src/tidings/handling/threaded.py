@@ -184,7 +184,7 @@ class Threaded:
     def _try(self, call: Any, item: Item, stretch: _Stretch) -> tuple[Any, BaseException | None, int]:
         attempts = item.attempts
         while True:
-            once = item if attempts == item.attempts else msgspec.structs.replace(item, attempts=attempts)
+            once = item if attempts == item.attempts else msgspec.structs.replace(item.fresh(), attempts=attempts)
             attempts += 1
             stretch.calls += 1
             stretch.is_calling = True

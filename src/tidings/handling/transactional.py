@@ -109,7 +109,7 @@ class InsideTransaction:
         tx.deadline = time.monotonic() + BUDGET
         try:
             with tx.attempt():
-                effects = batch.effects_of(item, self._call(item, tx))
+                effects = batch.effects_of(item, self._call(item.fresh(), tx))
         except Exception as error:
             interrupted = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
             if not tx.is_open:  # nothing after this may be written outside a transaction

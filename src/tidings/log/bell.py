@@ -58,14 +58,16 @@ class Bell:
     def listen(self) -> Ear:
         """A new ear on the running event loop; `forget` it when done."""
         ear = Ear(self)
-        self._ears += (ear,)
+        with self._lock:
+            self._ears += (ear,)
         if self.on_listen is not None:
             self.on_listen()
         return ear
 
     def forget(self, ear: Ear) -> None:
         """Ring `ear` no more."""
-        self._ears = tuple(other for other in self._ears if other is not ear)
+        with self._lock:
+            self._ears = tuple(other for other in self._ears if other is not ear)
 
     def news(self, tip: Position, control: int) -> None:
         """Wake every ear, if that is news; callable from any thread."""

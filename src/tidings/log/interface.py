@@ -45,7 +45,7 @@ class Appended(msgspec.Struct, frozen=True):
 
 
 class Where(msgspec.Struct, frozen=True):
-    """What a reader wants to see: exact `types` and `slots` (None: all), public events only, whole records or lean."""
+    """What a reader wants to see: exact `types` and `lanes` (None: all), public events only, whole records or lean."""
 
     types: frozenset[str] | None = None
     lanes: frozenset[int] | None = None  # a lane holds the slots that leave it as remainder of LANES
@@ -132,6 +132,12 @@ class Transaction(Protocol):
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), *, rows: int | None = None) -> Any:
         """Run one statement; in an `async def` handler, record it to be run at the commit."""
+
+    def executemany(self, sql: str, parameters: Sequence[Sequence[Any]]) -> Any:
+        """Run, or record, one statement with many sets of parameters."""
+
+    def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """All rows of a query; in an `async def` handler, `await` them."""
 
 
 class Work(Protocol):

@@ -18,7 +18,7 @@ from tidings.log.sqlite import reading
 from tidings.log.sqlite.opening import Parts, open_parts
 from tidings.log.sqlite.schema import tip_of
 from tidings.log.sqlite.session import Session
-from tidings.log.sqlite.transaction import RecordedTransaction, run_writes
+from tidings.log.sqlite.transaction import RecordedTransaction, fetch_within, run_writes
 from tidings.log.sqlite.watch import drain, watch
 from tidings.log.tailing import tail
 
@@ -107,7 +107,7 @@ class SqliteLog:
         def run(session: Session, careful: bool) -> int:
             return session.absorb(drafts, careful=careful)[0]
 
-        new: int = await self.threads.write(run, weight=len(drafts), essential=True)
+        new: int = await self.threads.write(run, weight=len(drafts))
         return new
 
     async def scan(self, after: Position, where: Where = ALL, limit: int = 500) -> Slice:
@@ -172,11 +172,11 @@ class SqliteLog:
             return
 
         def run(session: Session, careful: bool) -> None:
+            if tx.drafts and session.append(tx.drafts, careful=True).duplicate:
+                return  # its events are recorded, so all of it was committed before: a repeat changes nothing
             session.flush()
             session.writes += 1
             run_writes(session.connection, tx.writes)
-            if tx.drafts:
-                session.append(tx.drafts, careful=careful)
 
         await self.threads.write(run, exclusive=True)
 
@@ -203,7 +203,7 @@ class SqliteLog:
             self._sidecar.close()
 
     async def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
-        return await self.threads.read(lambda connection: connection.execute(sql, parameters).fetchall())
+        return await self.threads.read(lambda connection: fetch_within(connection, sql, parameters))
 
     def _watch_bell(self) -> None:
         loop = asyncio.get_running_loop()

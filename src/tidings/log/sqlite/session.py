@@ -4,6 +4,7 @@ Appends are gathered and written a hundred rows a statement, which is nearly twi
 Orders are given out here, under the writers' lock, so commit order is the order of the log: no reader can skip one.
 """
 
+import logging
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from tidings.log.interface import ANY, Appended, Expect
 from tidings.log.position import Epoch
 from tidings.log.record import Draft
 
+logger = logging.getLogger("tidings")
 _COLUMNS = 14
 _CHUNK = 100
 _VALUES = "(" + ",".join("?" * _COLUMNS) + ")"
@@ -76,7 +78,7 @@ class Session:
         """Record those that are not recorded; how many, and the position of the last."""
         if careful:
             self.flush()
-            drafts = [draft for draft in distinct(drafts) if self._row(draft) is None]
+            drafts = [draft for draft in distinct(drafts) if not self._is_recorded(draft)]
         self._gather(drafts, None, None)
         return len(drafts), self.epoch.position(self.tip)
 
@@ -146,6 +148,12 @@ class Session:
             return None
         position = self.epoch.position
         return Appended(position(before.first), position(before.last), before.stream_version, duplicate=True)
+
+    def _is_recorded(self, draft: Draft) -> bool:
+        row = self._row(draft)
+        if row is not None and (row[2], row[3]) != (draft.type, draft.data):
+            logger.warning("kept event=%s type=%s: it is recorded with other content, which stays", draft.id, row[2])
+        return row is not None
 
     def _row(self, draft: Draft) -> Any:
         return self.connection.execute(_RECORDED, (draft.id, draft.source)).fetchone()

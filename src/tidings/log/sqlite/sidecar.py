@@ -7,6 +7,7 @@
 `members/` a file a process, locked while it lives: the kernel tells at once when it dies.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -136,7 +137,8 @@ class Sidecar:
         os.close(self._bell)
 
     def _sign(self, pid: int) -> None:
-        os.pwrite(self._lock, pid.to_bytes(8, "little"), 0)
+        with contextlib.suppress(OSError):  # a full disk: who holds the lock is then not told, and that is all
+            os.pwrite(self._lock, pid.to_bytes(8, "little"), 0)
 
 
 def _open(path: Path) -> int:
@@ -156,7 +158,7 @@ def _check_place(database: Path) -> None:
     if filesystem in _NETWORK:
         raise ConfigurationError(
             f"the log {database} lies on a network file system ({filesystem}), whose locks SQLite cannot trust:"
-            " use a local disk, or postgresql://"
+            " use a local disk"
         )
 
 

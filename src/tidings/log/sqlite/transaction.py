@@ -13,13 +13,14 @@ from functools import lru_cache
 from math import inf
 from typing import Any, Self
 
-from tidings.errors import Conflict, TransactionMisuse
+from tidings.errors import Conflict, HandlerTimeout, TransactionMisuse
 from tidings.events import Event
 from tidings.log.record import Draft, draft
 
 _FORBIDDEN = {"BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA", "ATTACH", "DETACH", "VACUUM"}
-_COMMENTS = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/)*", re.DOTALL)
+_COMMENTS = re.compile(r"(?:[\s;]+|--[^\n]*(?:\n|$)|/\*.*?\*/)*", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z]*")
+LONGEST_FETCH = 2.0  # seconds of one `await tx.fetch()`; a read model is read by a connection of one's own
 _INSTRUCTIONS = 20_000  # of SQLite's virtual machine between two looks at the clock: well under a millisecond
 Fetch = Callable[[str, Sequence[Any]], Any]
 
@@ -112,7 +113,7 @@ class OpenTransaction:
 class RecordedTransaction:
     """`tx` of an `async def` handler: it never holds the lock, so it reads a committed snapshot and records writes."""
 
-    __slots__ = ("_fetch", "drafts", "public", "writes")
+    __slots__ = ("_fetch", "drafts", "writes")
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
@@ -134,6 +135,11 @@ class RecordedTransaction:
         check_statement(sql)
         self.writes.append((sql, tuple(parameters), rows))
 
+    def executemany(self, sql: str, parameters: Sequence[Sequence[Any]]) -> None:
+        """Record one statement with many sets of parameters."""
+        for each in parameters:
+            self.execute(sql, each)
+
     def append(self, events: Sequence[Event], *, public: bool = True) -> None:
         """Record events, appended by the same commit."""
         self.drafts += [draft(event, public=public) for event in events]
@@ -149,6 +155,26 @@ class RecordedTransaction:
     def rollback(self) -> None:
         """Refused: raise instead."""
         raise TransactionMisuse("rollback()")
+
+
+def fetch_within(
+    connection: sqlite3.Connection, sql: str, parameters: Sequence[Any], seconds: float = LONGEST_FETCH
+) -> list[Any]:
+    """All rows of a query on the reader's thread, which others wait for too.
+
+    Raises:
+        HandlerTimeout: it took too long, and was interrupted.
+    """
+    until = time.monotonic() + seconds
+    connection.set_progress_handler(lambda: time.monotonic() > until, _INSTRUCTIONS)
+    try:
+        return connection.execute(sql, parameters).fetchall()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+            raise HandlerTimeout(f"the query {sql[:80]!r}", seconds) from error
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 def run_writes(connection: sqlite3.Connection, writes: Sequence[tuple[str, Sequence[Any], int | None]]) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tidings.clock import Clock
-from tidings.errors import CommitUnknown, DiskFull, HandlingError, LogClosed, LogLocked, TidingsError
+from tidings.errors import CommitUnknown, DiskFull, HandlingError, LogClosed, LogError, LogLocked, TidingsError
 from tidings.log.position import Epoch
 from tidings.log.sqlite.failures import translated
 from tidings.log.sqlite.jobs import Job, tell
@@ -89,7 +89,10 @@ class Writer:
 
     def _main(self) -> None:
         while (jobs := self._take()) is not None:
-            outcomes = self._under_lock(jobs)
+            try:
+                outcomes = self._under_lock(jobs)
+            except OSError as error:  # of the lock's file; this thread must outlive it
+                outcomes = [LogError(f"the log {self._path} cannot be locked: {error}")] * len(jobs)
             tell(jobs, outcomes)
             self._batches += 1
             self.hook("told")
@@ -122,9 +125,11 @@ class Writer:
             is_locked = threading.Event()
             watch = threading.Thread(target=self._refuse_until, args=(is_locked, jobs), daemon=True)
             watch.start()
-            self._sidecar.lock()
-            is_locked.set()
-            watch.join()  # what it has refused must not be run
+            try:
+                self._sidecar.lock()
+            finally:
+                is_locked.set()
+                watch.join()  # what it has refused must not be run
         try:
             return self._commit(jobs)
         finally:
@@ -248,6 +253,8 @@ class Writer:
 
 
 def _known(error: BaseException, path: str) -> BaseException:
+    if isinstance(error, sqlite3.IntegrityError):
+        return error  # the user's own: a careful append has looked for its ids before
     if isinstance(error, sqlite3.Error):
         return translated(error, path)
     return error if isinstance(error, Exception) else HandlingError(f"{type(error).__name__} was raised: {error}")
