@@ -245,9 +245,7 @@ class LogDamaged(LogError):
         self.positions = tuple(positions)
         self.path = path
         where = f" at {_listed(self.positions)}" if self.positions else ""
-        super().__init__(
-            f"{_log(path)} is damaged{where}: {detail}; stop writing, and restore it from a backup"
-        )
+        super().__init__(f"{_log(path)} is damaged{where}: {detail}; stop writing, and restore it from a backup")
 
 
 class NewerSchema(LogError):
