@@ -20,7 +20,7 @@ from tidings.handling.subscription import Subscription
 from tidings.log import Log
 from tidings.log.balance import part
 
-_MOST_READERS = 8  # of one group in one process; above that each handles several keys at a time
+_MOST_READERS = 8  # of one group in one process; with more concurrency each handles several keys at a time
 _LEAVING = 1.0  # seconds to give the lanes back
 PULSE = 0.5  # seconds between signs of life; also the slow look that makes up for a bell nobody heard
 
@@ -105,8 +105,7 @@ class Running:
         members = [part(self._member, number) for number in range(count)]
         for member in members * 2:  # once to be known, once to take a fair share, before anything is read
             await self._log.ledger.claim(subscription.name, member)
-        policy = msgspec.structs.replace(subscription.policy, concurrency=-(-subscription.policy.concurrency // count))
-        each = msgspec.structs.replace(subscription, policy=policy)
+        each = _divided(subscription, count)
         return [self._reader(each, self._feed, member=member) for member in members]
 
     def _reader(
@@ -131,6 +130,15 @@ class Running:
             with contextlib.suppress(Exception):  # the readers meet the same trouble, and report it
                 await self._log.ledger.pulse(self._member)
             await asyncio.sleep(PULSE)
+
+
+def _divided(subscription: Subscription, count: int) -> Subscription:
+    """What each of so many readers runs, so that all together keep to the policy's concurrency."""
+    concurrency = subscription.policy.concurrency
+    if subscription.form.is_async and concurrency > count:  # keys are never spread evenly: whoever has more takes more
+        return msgspec.structs.replace(subscription, limit=asyncio.Semaphore(concurrency))
+    policy = msgspec.structs.replace(subscription.policy, concurrency=-(-concurrency // count))
+    return msgspec.structs.replace(subscription, policy=policy)
 
 
 def _literal_types(subscriptions: Sequence[Subscription]) -> frozenset[str] | None:

@@ -6,6 +6,7 @@ limit is watched from outside, and a failure leaves the loop's path instead of b
 
 import asyncio
 import bisect
+import contextlib
 from typing import Protocol
 
 import msgspec
@@ -146,6 +147,10 @@ class Sequential(Calling):
 class Concurrent(Calling):
     """Several keys at a time, each key in order: workers take the first event whose slot nobody is working on."""
 
+    def __init__(self, subscription: Subscription, batch: Batch, clock: Clock, complete: Complete) -> None:
+        super().__init__(subscription, batch, clock, complete)
+        self._limit = subscription.limit or contextlib.nullcontext()
+
     async def run(self, items: list[Item]) -> list[Item]:
         """Call the handler with all items."""
         self._paused = False
@@ -165,22 +170,26 @@ class Concurrent(Calling):
         watch = Watch(cell, self._policy.timeout, self._name)
         try:
             while waiting and not self._paused:
-                item = _next(waiting, busy)
-                if item is None:
+                async with self._limit:
+                    item = None if self._paused else _next(waiting, busy)
+                    if item is not None:
+                        await self._take(item, waiting, busy, cell, watch)
+                        freed.set()
+                if item is None and waiting and not self._paused:
                     freed.clear()
                     await freed.wait()
-                    continue
-                busy.add(item.record.slot)
-                try:
-                    await self._handle(item, cell, watch)
-                except asyncio.CancelledError:
-                    bisect.insort(waiting, item, key=_order)
-                    raise
-                busy.discard(item.record.slot)
-                freed.set()
         finally:
             freed.set()
             watch.end()
+
+    async def _take(self, item: Item, waiting: list[Item], busy: set[int], cell: Current, watch: Watch) -> None:
+        busy.add(item.record.slot)
+        try:
+            await self._handle(item, cell, watch)
+        except asyncio.CancelledError:
+            bisect.insort(waiting, item, key=_order)
+            raise
+        busy.discard(item.record.slot)
 
 
 def _order(item: Item) -> int:

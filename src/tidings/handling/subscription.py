@@ -19,6 +19,7 @@ class Subscription(msgspec.Struct, frozen=True):
     form: Form
     policy: Policy
     contracts: tuple[Any, ...] = ()  # @event classes and Contracts its handler speaks of
+    limit: Any = None  # an asyncio.Semaphore, where several readers share the policy's concurrency
 
     @property
     def name(self) -> str:
