@@ -15,7 +15,7 @@ help:  ## list the commands
 setup: $(READY)  ## make .venv with the pinned tools and tidings itself (PYTHON=python3.13 chooses another Python)
 
 demo: $(READY)  ## run the shop: four services over one bus, one of them killed on the way
-	@$(PY) -m tidings demo shop $$(test -t 1 || echo --headless) $(ARGS)
+	@test -t 1 && mode= || mode=--headless; $(PY) -m tidings demo shop $$mode $(ARGS)
 
 test: $(READY)  ## run the tests (ARGS="-k retry")
 	@$(PY) -m pytest $(ARGS)
