@@ -25,7 +25,6 @@ from tidings.log.sqlite.schema import raise_control
 from tidings.log.sqlite.session import Session
 from tidings.log.sqlite.sidecar import Head, Sidecar
 
-Run = Callable[..., Any]  # (session, *, careful) -> result
 Hook = Callable[[str], None]
 _MOST_JOBS = 500
 _STUCK_AFTER = 3.0  # seconds without a batch finished, when all has to end
