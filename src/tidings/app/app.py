@@ -20,6 +20,7 @@ from tidings.errors import ConfigurationError, DuplicateGroup
 from tidings.events import Catalog, Contract, Event, check_name
 from tidings.handling.delivery import current
 from tidings.handling.form import Handler
+from tidings.handling.housekeeping import Chore
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.policy import Retry, policy
 from tidings.handling.report import MetricsHook
@@ -231,6 +232,7 @@ class App:
                 outgoing,
                 self.clock,
                 self._metrics,
+                self._chores(),
             )
             try:
                 await self._prepare()
@@ -263,6 +265,10 @@ class App:
         for function in self._starts:
             if inspect.isawaitable(made := function()):
                 await made
+
+    def _chores(self) -> list[Chore]:
+        """What one of the application's processes does for all."""
+        return []
 
     async def _ready(self) -> tuple[Log, Outgoing]:
         """What publishing takes. Inside a handler its event, which may have been read lean, is a cause: made whole."""

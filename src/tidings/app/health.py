@@ -55,5 +55,6 @@ async def health_of(app: str, log: Log, running: Running | None) -> Health:
             )
         )
     inbound = running.inbound.trouble.reason if running and running.inbound else None
-    troubles = tuple(filter(None, [*(each.trouble for each in groups), inbound]))
+    chores = running.housekeeping.trouble.reason if running and running.housekeeping else None
+    troubles = tuple(filter(None, [*(each.trouble for each in groups), inbound, chores]))
     return Health(app, not troubles, running is not None, tuple(groups), troubles)

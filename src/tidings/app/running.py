@@ -12,6 +12,7 @@ from tidings.errors import TidingsError
 from tidings.events import Catalog
 from tidings.handling.execution import Execution
 from tidings.handling.feed import Feed
+from tidings.handling.housekeeping import Chore, Housekeeping
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.reader import Reader
 from tidings.handling.relay import Inbound, Relaying, outbound_subscription
@@ -38,6 +39,7 @@ class Running:
         outgoing: Outgoing,
         clock: Clock,
         metrics: MetricsHook | None,
+        chores: Sequence[Chore] = (),
     ) -> None:
         self._name = name
         self._log = log
@@ -47,12 +49,14 @@ class Running:
         self._outgoing = outgoing
         self._clock = clock
         self._metrics = metrics
+        self._chores = tuple(chores)
         self._member = ""
         self._tasks: list[asyncio.Task[None]] = []
         self._pulse_task: asyncio.Task[None] | None = None
         self._inbound_task: asyncio.Task[None] | None = None
         self.readers: list[Reader] = []
         self.inbound: Inbound | None = None
+        self.housekeeping: Housekeeping | None = None
 
     async def start(self) -> None:
         """Record the groups' starts, become a member, and begin to read."""
@@ -67,6 +71,9 @@ class Running:
             self.readers += [self._reader(each, feed, Relaying(self._broker)) for each in outbound]
             self._start_inbound(self._broker)
         self._tasks = [asyncio.create_task(each.run(), name=each.subscription.name) for each in self.readers]
+        if self._chores:
+            self.housekeeping = Housekeeping(self._name, self._log, self._member, self._clock, self._chores)
+            self._tasks.append(asyncio.create_task(self.housekeeping.run(), name=self.housekeeping.group.name))
         self._pulse_task = asyncio.create_task(self._pulse())
 
     async def stop(self, drain: float) -> None:
@@ -87,6 +94,8 @@ class Running:
         await _cancel(self._inbound_task)
         for reader in self.readers:
             reader.stop()
+        if self.housekeeping is not None:
+            self.housekeeping.stop()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=drain)
             for task in late:

@@ -71,7 +71,7 @@ class Slice(msgspec.Struct):
 
 
 class Group(msgspec.Struct, frozen=True):
-    """A named reader: `patterns` say what it hears, `start` where a new one begins."""
+    """A named reader: `patterns` say what it hears (none: it reads nothing), `start` where a new one begins."""
 
     name: str
     patterns: tuple[str, ...] = ("**",)
@@ -288,7 +288,7 @@ class Ledger(Protocol):
         """The keys that wait behind a parked event, in the lease's lanes."""
 
     async def groups(self) -> list[GroupStatus]:
-        """Every group there is."""
+        """Every group there is that reads: one without patterns only settles who has a duty, and is left out."""
 
     async def parked(self, group: str | None = None, state: str | None = None, limit: int = 1000) -> list[Parked]:
         """What is set aside, with records, oldest first."""

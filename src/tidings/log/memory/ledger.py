@@ -103,7 +103,8 @@ class MemoryLedger:
         """Every group there is."""
         await self._ready()
         state = self._state
-        return [group.status(name, state.epoch, state.tip) for name, group in sorted(state.groups.items())]
+        readers = [(name, group) for name, group in sorted(state.groups.items()) if group.patterns]
+        return [group.status(name, state.epoch, state.tip) for name, group in readers]
 
     async def parked(self, group: str | None = None, state: str | None = None, limit: int = 1000) -> list[Parked]:
         """What is set aside, oldest first."""

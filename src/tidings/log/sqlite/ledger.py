@@ -31,7 +31,7 @@ SELECT g.name, g.patterns, g.state,
   (SELECT count(*) FROM tidings_parked WHERE group_name = g.name AND state = 'blocked'),
   (SELECT count(*) FROM tidings_parked WHERE group_name = g.name AND state = 'dead'),
   (SELECT group_concat(DISTINCT owner) FROM tidings_lanes WHERE group_name = g.name AND owner IS NOT NULL)
-FROM tidings_groups g ORDER BY g.name"""
+FROM tidings_groups g WHERE g.patterns != '[]' ORDER BY g.name"""
 
 
 class SqliteLedger:
