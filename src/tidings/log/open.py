@@ -1,7 +1,9 @@
 """URL -> log. One row a scheme, imported on use."""
 
+import inspect
 from importlib import import_module
 from typing import Any, cast
+from urllib.parse import parse_qsl
 
 from tidings.clock import Clock
 from tidings.errors import ConfigurationError
@@ -21,14 +23,18 @@ def is_log(url: str) -> bool:
 async def open_log(url: str, *, clock: Clock | None = None, **settings: Any) -> Log:
     """Open the log `url` names: `memory:` or `sqlite:///file.db` (three slashes relative, four absolute).
 
+    Settings may stand in the URL, as in `sqlite:///file.db?synchronous=NORMAL&lock_timeout=2`.
+
     Raises:
-        ConfigurationError: no log has this URL.
+        ConfigurationError: no log has this URL, or it has no such setting.
     """
     for scheme, target in SCHEMES.items():
         if url.startswith(scheme):
             module, _, name = target.partition(":")
-            kind = getattr(import_module(module), name)
-            return cast(Log, await kind.open(_path(url, scheme), clock=clock, **settings))
+            open_kind = getattr(import_module(module), name).open
+            plain, _, query = url.partition("?")
+            said = _settings(plain, query, inspect.signature(open_kind)) | settings
+            return cast(Log, await open_kind(_path(plain, scheme), clock=clock, **said))
     raise ConfigurationError(f"{url!r} is not the URL of a log: use one of {', '.join(SCHEMES)}")
 
 
@@ -40,3 +46,21 @@ def _path(url: str, scheme: str) -> str:
     if not path or path.startswith("//"):
         raise ConfigurationError(f"{url!r} names no file: write sqlite:///file.db, or sqlite:////absolute/file.db")
     return path
+
+
+def _settings(url: str, query: str, signature: inspect.Signature) -> dict[str, Any]:
+    """What a URL says of its log's settings, which are the keyword arguments of its `open`."""
+    known = {
+        name: type(parameter.default)
+        for name, parameter in signature.parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name != "clock"
+    }
+    settings = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in known:
+            raise ConfigurationError(f"{url} has no setting {name!r}: it has {', '.join(known) or 'none'}")
+        try:
+            settings[name] = known[name](value)
+        except ValueError:
+            raise ConfigurationError(f"{url}: {name}={value!r} is no {known[name].__name__}") from None
+    return settings

@@ -34,8 +34,11 @@ class MemoryLog:
         self._clock = clock
 
     @classmethod
-    async def open(cls, path: str = "", *, clock: Clock | None = None) -> Self:
-        """A new log; or, under a name, the one that others in this process have open under it."""
+    async def open(cls, path: str = "", *, clock: Clock | None = None, lease: float = 0.0) -> Self:
+        """A new log; or, under a name, the one that others in this process have open under it.
+
+        `lease` is for logs between processes: in memory a member cannot stand still alone.
+        """
         state = _named.setdefault(path, State()) if path else State()
         state.users += 1
         return cls(path, state, clock or SystemClock())
