@@ -19,7 +19,7 @@ from tidings.clock import Clock, SystemClock
 from tidings.errors import ConfigurationError, DuplicateGroup
 from tidings.events import Catalog, Contract, Event, check_name
 from tidings.handling.delivery import current
-from tidings.handling.form import Handler
+from tidings.handling.form import Handler, form_of
 from tidings.handling.housekeeping import Chore
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.policy import Retry, policy
@@ -103,7 +103,7 @@ class App:
         group: str | None = None,
         start: Literal["earliest", "latest"] | str = "earliest",
         retry: Retry | Sequence[Retry] = (),
-        timeout: float | None = 60.0,
+        timeout: float | msgspec.UnsetType | None = msgspec.UNSET,
         concurrency: int = 1,
         on_dead: Literal["block", "pass"] = "block",
         blocked_limit: int = 10_000,
@@ -111,17 +111,22 @@ class App:
         """Have a function handle events: names, patterns or `@event` classes; none: what its annotation says.
 
         What it returns is published when its work is committed. The group is `<app>.<function>` unless named; a new one
-        begins at `start`: the log's beginning, its end, or a position. The rest is its `Policy`. A plain function with
-        `tx` runs while everybody else waits for the lock: its `timeout` is 0.25 s for its statements, whatever is said.
+        begins at `start`: the log's beginning, its end, or a position. The rest is its `Policy`. A call may take
+        `timeout` seconds, 60 unless said; that of a plain function with `tx`, for which everybody who writes has to
+        wait, 0.25.
 
         Raises:
             ConfigurationError: the handler cannot be called so, or the group's name is taken.
         """
-        settled = policy(
-            retry=retry, timeout=timeout, concurrency=concurrency, on_dead=on_dead, blocked_limit=blocked_limit
-        )
 
         def register(handler: AnyHandler) -> AnyHandler:
+            settled = policy(
+                retry=retry,
+                timeout=form_of(handler).timeout if timeout is msgspec.UNSET else timeout,
+                concurrency=concurrency,
+                on_dead=on_dead,
+                blocked_limit=blocked_limit,
+            )
             self.include(subscription(self.name, heard, handler, settled, group=group, start=start))
             return handler
 

@@ -38,6 +38,11 @@ class Form(msgspec.Struct, frozen=True):
         return "tx" in self.wants
 
     @property
+    def timeout(self) -> float:
+        """Seconds for one call, unless its policy says otherwise: few where everybody waits for the handler to end."""
+        return 0.25 if self.uses_tx and not self.is_async else 60.0
+
+    @property
     def is_plain(self) -> bool:
         """Is data all it takes?"""
         return self.wants == ("data",)

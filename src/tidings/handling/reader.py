@@ -11,6 +11,7 @@ from tidings.handling.calling import execution_of
 from tidings.handling.delivery import Item
 from tidings.handling.execution import Execution
 from tidings.handling.feed import Feed
+from tidings.handling.interruption import Interruption
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.report import MetricsHook, say
 from tidings.handling.settling import Settling, Unsettled
@@ -190,11 +191,13 @@ class Reader:
     async def _inside(self, items: list[Item]) -> list[Item]:
         """Plain handlers with `tx`: calling them is a part of the settlement."""
         await self.settling.settle(items[0].record.order - 1)
-        work = InsideTransaction(self.subscription, self.batch, self.settling, items)
+        interruption = Interruption(self.subscription.policy.timeout, self._is_stuck)
+        work = InsideTransaction(self.subscription, self.batch, self.settling, items, interruption)
         while True:
             overran = len(work.overran)
             try:
-                await self.settling.commit(work.settlement)
+                with interruption.watched():
+                    await self.settling.commit(work.settlement)
             except Unsettled as unsettled:
                 if isinstance(unsettled.error, ReadLean):
                     await self.settling.complete(items)
@@ -202,6 +205,10 @@ class Reader:
                     raise
             else:
                 return work.left
+
+    def _is_stuck(self) -> None:
+        """A plain handler with `tx` blocks where it cannot be ended."""
+        self.trouble.says(f"{self.subscription.name} blocks in the log's transaction: no event is recorded meanwhile")
 
     async def _run_due(self) -> None:
         """Go through the parked events whose time has come, each key in order."""

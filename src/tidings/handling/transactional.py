@@ -8,6 +8,7 @@ again.
 
 import sqlite3
 import time
+from math import inf
 from typing import Any
 
 from tidings.clock import Clock
@@ -15,12 +16,13 @@ from tidings.errors import HandlerTimeout, LogError
 from tidings.handling.batch import Batch
 from tidings.handling.delivery import Current, Item, current
 from tidings.handling.execution import Calling
+from tidings.handling.interruption import Interrupted, Interruption
 from tidings.handling.settling import Settling, Unsettled
 from tidings.handling.subscription import Subscription
 from tidings.handling.watch import Watch
 from tidings.log import Log, Settlement
 
-BUDGET = 0.25  # seconds: no longer may one process keep all others from writing
+_TURN = 0.25  # seconds: after so many the other processes get their turn, if it takes several events to fill them
 
 
 class ReadLean(Exception):
@@ -34,7 +36,14 @@ class InsideTransaction:
     fails: whole ones are worth a second try, as most batches do not need them.
     """
 
-    def __init__(self, subscription: Subscription, batch: Batch, settling: Settling, items: list[Item]) -> None:
+    def __init__(
+        self,
+        subscription: Subscription,
+        batch: Batch,
+        settling: Settling,
+        items: list[Item],
+        interruption: Interruption,
+    ) -> None:
         self.settlement = Settlement(settling.held, work=self)
         self.left: list[Item] = []
         self.overran: set[int] = set()  # orders whose statement was interrupted, and took the transaction with it
@@ -44,6 +53,9 @@ class InsideTransaction:
         self._settling = settling
         self._all = items
         self._mark = batch.mark()
+        self._interruption = interruption
+        self._was_interrupted = False
+        self._limit = inf if interruption.limit is None else interruption.limit
 
     def __call__(self, tx: Any, *, careful: bool) -> None:
         """On the writer's thread: run the handlers, and put their answers into the settlement."""
@@ -52,9 +64,18 @@ class InsideTransaction:
             self._refuse_lean()
         cell = Current(self._name, self._settling.complete)
         token = current.set(cell)
+        self._interruption.begin(lambda: tx.deadline)
         try:
-            done = self._careful(tx, cell) if careful or self.overran else self._together(tx, cell)
+            if careful or self.overran or self._was_interrupted:
+                done = self._careful(tx, cell)
+            else:
+                with self._interruption:
+                    done = self._together(tx, cell)
+        except Interrupted:
+            self._was_interrupted = True
+            raise
         finally:
+            self._interruption.begin(lambda: inf)
             current.reset(token)
         self._put(done)
 
@@ -66,8 +87,8 @@ class InsideTransaction:
             settlement.upto = self._settling.position(self._all[done - 1].record.order)
 
     def _together(self, tx: Any, cell: Current) -> int:
-        call, batch, clock = self._call, self._batch, time.monotonic
-        until = clock() + BUDGET
+        call, batch, clock, limit = self._call, self._batch, time.monotonic, self._limit
+        until = clock() + _TURN
         for index, item in enumerate(self._all):
             if batch.held or item.parked or item.failure is not None:
                 self._refuse_lean()
@@ -75,7 +96,7 @@ class InsideTransaction:
             now = clock()
             if now > until and index:
                 return index
-            tx.deadline = now + BUDGET
+            tx.deadline = now + limit
             cell.item = item
             result = call(item, tx)
             if result is not None:
@@ -88,7 +109,7 @@ class InsideTransaction:
             raise ReadLean
 
     def _careful(self, tx: Any, cell: Current, start: int = 0, until: float | None = None) -> int:
-        until = until or time.monotonic() + BUDGET
+        until = until or time.monotonic() + _TURN
         for index, item in enumerate(self._all[start:], start):
             if time.monotonic() > until and index:
                 return index
@@ -103,20 +124,22 @@ class InsideTransaction:
             batch.unreadable(item)
             return
         if order in self.overran:
-            batch.failed(item, HandlerTimeout(self._name, BUDGET), item.attempts + 1)
+            batch.failed(item, HandlerTimeout(self._name, self._limit), item.attempts + 1)
             return
         cell.item = item
-        tx.deadline = time.monotonic() + BUDGET
+        tx.deadline = time.monotonic() + self._limit
         try:
-            with tx.attempt():
+            with tx.attempt(), self._interruption:
                 effects = batch.effects_of(item, self._call(item.fresh(), tx))
+        except Interrupted:
+            batch.failed(item, HandlerTimeout(self._name, self._limit), item.attempts + 1)
         except Exception as error:
             interrupted = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
             if not tx.is_open:  # nothing after this may be written outside a transaction
                 if interrupted:
                     self.overran.add(order)
                 raise
-            batch.failed(item, HandlerTimeout(self._name, BUDGET) if interrupted else error, item.attempts + 1)
+            batch.failed(item, HandlerTimeout(self._name, self._limit) if interrupted else error, item.attempts + 1)
         else:
             batch.done(item, effects)
 

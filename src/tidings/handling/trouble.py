@@ -18,12 +18,17 @@ class Trouble:
 
     def met(self, error: BaseException) -> float:
         """Say it; returns the seconds to wait, more each time until it is `over`."""
-        self.reason = f"{type(error).__name__}: {error}"
-        say(logging.ERROR, "trouble", group=self._group, reason=self.reason)
+        self.says(f"{type(error).__name__}: {error}")
         if not isinstance(error, TidingsError):
             logger.error("group %s", self._group, exc_info=error)
         wait, self._wait = self._wait, min(self._wait * 2, LONGEST)
         return wait
+
+    def says(self, reason: str) -> None:
+        """Have it known: what `health()` shows, and a line when it begins."""
+        if self.reason is None or reason != self.reason:
+            say(logging.ERROR, "trouble", group=self._group, reason=reason)
+        self.reason = reason
 
     def over(self) -> None:
         """It gets on again."""

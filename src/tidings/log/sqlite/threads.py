@@ -1,8 +1,9 @@
 """The two threads of an open log: one reads, one writes, so that the event loop never touches the file."""
 
+import contextlib
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from tidings.concurrency import DedicatedThread
@@ -14,6 +15,7 @@ from tidings.log.sqlite.schema import tip_of
 from tidings.log.sqlite.sidecar import Sidecar
 from tidings.log.sqlite.writer import Writer
 
+_NEXT_LOOK = 1.0  # seconds, after the first, between looks at a job that does not end
 Result = TypeVar("Result")
 
 
@@ -54,7 +56,26 @@ class Threads:
     async def write(self, run: Run, *, exclusive: bool = False, essential: bool = False, weight: int = 1) -> Any:
         """Run a job on the writer's thread, in a group commit; returns when it is committed."""
         self._check()
-        return await self.writer.submit(Job(run, exclusive=exclusive, essential=essential, weight=weight))
+        job = Job(run, exclusive=exclusive, essential=essential, weight=weight)
+        if not exclusive:
+            return await self.writer.submit(job)
+        with self._impatience(job):
+            return await self.writer.submit(job)
+
+    @contextlib.contextmanager
+    def _impatience(self, job: Job) -> Iterator[None]:
+        """Who waits behind a job that does not end is told so, as who waits for another process is."""
+        limit = self.writer.lock_timeout
+        timers = [job.loop.call_later(limit, lambda: look())]
+
+        def look() -> None:
+            self.writer.refuse_behind(job)
+            timers[0] = job.loop.call_later(min(limit, _NEXT_LOOK), look)
+
+        try:
+            yield
+        finally:
+            timers[0].cancel()
 
     def order(self, connection: sqlite3.Connection, position: Position) -> int:
         """The order a position stands for.

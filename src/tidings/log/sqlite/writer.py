@@ -10,6 +10,7 @@ happen only under it, so that none can race a commit (https://sqlite.org/wal.htm
 
 import asyncio
 import contextlib
+import os
 import queue
 import sqlite3
 import threading
@@ -48,11 +49,12 @@ class Writer:
         self._sidecar = sidecar
         self._epoch = epoch
         self._clock = clock
-        self._lock_timeout = lock_timeout
+        self.lock_timeout = lock_timeout  # seconds that anybody waits for somebody else's transaction
         self._on_commit = on_commit
         self._path = str(sidecar.database)
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._next: Job | None = None
+        self._running: Job | None = None  # with user code, which may never return
         self._gate = threading.Lock()
         self._closed = False
         self._recorded_at = 0
@@ -69,6 +71,17 @@ class Writer:
                 raise LogClosed(self._path)
             self._queue.put(job)
         return job.future
+
+    def refuse_behind(self, job: Job) -> bool:
+        """Refuse what is queued while `job` does not come to its end; False when it has, or has not begun."""
+        with self._gate:
+            if self._running is not job:
+                return False
+            waiting = self._drained()
+            for each in waiting:
+                each.abandoned = True
+        tell(waiting, [LogLocked(os.getpid(), self._path)] * len(waiting))
+        return True
 
     def close(self) -> bool:
         """Finish what is queued, then end the thread; blocks. False when a job does not come to its end.
@@ -136,7 +149,7 @@ class Writer:
 
     def _refuse_until(self, is_locked: threading.Event, jobs: Sequence[Job]) -> None:
         """Refuse `jobs` after the timeout and, as long as the lock is away, whatever is queued behind them."""
-        while not is_locked.wait(self._lock_timeout):
+        while not is_locked.wait(self.lock_timeout):
             error = LogLocked(self._sidecar.holder(), self._path)
             waiting = [*jobs, *self._drained()]
             for job in waiting:
@@ -191,7 +204,7 @@ class Writer:
         return self._committed(session, outcomes, len(jobs))
 
     def _run(self, job: Job, session: Session, *, careful: bool) -> Any:
-        if job.abandoned or job.future.cancelled():
+        if not self._begin(job):
             return LogLocked(None, self._path)
         before = session.writes
         try:
@@ -200,6 +213,18 @@ class Writer:
             if session.writes != before:
                 raise
             return error  # it has changed nothing: the others need not suffer
+        finally:
+            self._running = None
+
+    def _begin(self, job: Job) -> bool:
+        """May `job` run? One with user code is known while it does, as it may not come to its end."""
+        if not job.exclusive:
+            return not (job.abandoned or job.future.cancelled())
+        with self._gate:  # it is either run or refused
+            if job.abandoned or job.future.cancelled():
+                return False
+            self._running = job
+            return True
 
     def _failed_commit(self, jobs: Sequence[Job], error: sqlite3.Error, *, careful: bool) -> list[Any] | None:
         certain = self._connection.in_transaction or isinstance(translated(error, self._path), DiskFull)
