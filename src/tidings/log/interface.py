@@ -5,7 +5,7 @@ the events it returned, what it set aside. A projection, an outbox, a saga and a
 a named group with a cursor.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from typing import Any, Literal, Protocol
@@ -204,6 +204,10 @@ class Log(Protocol):
             IdReused: an id of that source is recorded with other content.
             DiskFull, LogLocked, LogReadOnly, LogClosed, CommitUnknown: nothing was written (unknown: retry).
         """
+
+    @property
+    def append_blocking(self) -> Callable[..., Appended] | None:
+        """`append_blocking(events, *, public=True)`, for plain threads; None where only the event loop can append."""
 
     async def absorb(self, events: Sequence[Event], *, public: bool = False) -> int:
         """Record those not yet recorded, and say how many were new: the inbox."""

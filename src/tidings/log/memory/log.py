@@ -23,6 +23,8 @@ _named: dict[str, State] = {}  # the logs open by name; the last to close one fo
 class MemoryLog:
     """A log that lasts as long as somebody has it open. Make it with `open`."""
 
+    append_blocking = None  # the state belongs to the event loop
+
     def __init__(self, name: str, state: State, clock: Clock) -> None:
         self.url = f"memory:{name}"
         self.has_sql = False

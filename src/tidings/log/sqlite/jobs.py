@@ -1,21 +1,25 @@
-"""Jobs for the writer's thread, and the way their outcomes come back to the event loops that wait."""
+"""Jobs for the writer, and the way their outcomes come back to the event loops and threads that wait."""
 
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 Run = Callable[..., Any]  # (session, *, careful) -> result
+_Told = tuple[asyncio.Future[Any] | Future[Any], Any]
 
 
 class Job:
-    """Work for the writer's thread, and the future that waits for it."""
+    """Work for the writer, and the future that waits for it: of the running event loop, or of a plain thread."""
 
     __slots__ = ("abandoned", "essential", "exclusive", "future", "loop", "run", "weight")
 
-    def __init__(self, run: Run, *, weight: int = 1, exclusive: bool = False, essential: bool = False) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[Any] = self.loop.create_future()
+    def __init__(
+        self, run: Run, *, weight: int = 1, exclusive: bool = False, essential: bool = False, plain: bool = False
+    ) -> None:
+        self.loop = None if plain else asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] | Future[Any] = Future() if self.loop is None else self.loop.create_future()
         self.run = run
         self.weight = weight
         self.exclusive = exclusive  # runs user code: alone in its transaction
@@ -25,15 +29,18 @@ class Job:
 
 def tell(jobs: Sequence[Job], outcomes: Sequence[Any]) -> None:
     """Hand the outcomes over, one wake-up an event loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop | None, list[_Told]] = {}
     for job, outcome in zip(jobs, outcomes, strict=True):
         by_loop.setdefault(job.loop, []).append((job.future, outcome))
     for loop, told in by_loop.items():
+        if loop is None:
+            _resolve(told)
+            continue
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(_resolve, told)
 
 
-def _resolve(told: Sequence[tuple[asyncio.Future[Any], Any]]) -> None:
+def _resolve(told: Sequence[_Told]) -> None:
     for future, outcome in told:
         if future.done():
             continue

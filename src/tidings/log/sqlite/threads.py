@@ -1,5 +1,6 @@
 """The two threads of an open log: one reads, one writes, so that the event loop never touches the file."""
 
+import asyncio
 import contextlib
 import os
 import sqlite3
@@ -62,15 +63,20 @@ class Threads:
         with self._impatience(job):
             return await self.writer.submit(job)
 
+    def write_blocking(self, run: Run, *, weight: int = 1) -> Any:
+        """Run a job from a plain thread, and block until it is committed."""
+        self._check()
+        return self.writer.run(Job(run, weight=weight, plain=True))
+
     @contextlib.contextmanager
     def _impatience(self, job: Job) -> Iterator[None]:
         """Who waits behind a job that does not end is told so, as who waits for another process is."""
-        limit = self.writer.lock_timeout
-        timers = [job.loop.call_later(limit, lambda: look())]
+        limit, loop = self.writer.lock_timeout, asyncio.get_running_loop()
+        timers = [loop.call_later(limit, lambda: look())]
 
         def look() -> None:
             self.writer.refuse_behind(job)
-            timers[0] = job.loop.call_later(min(limit, _NEXT_LOOK), look)
+            timers[0] = loop.call_later(min(limit, _NEXT_LOOK), look)
 
         try:
             yield
