@@ -32,6 +32,9 @@ TidingsError
 │   ├── Conflict               a recorded statement touched another number of rows than it said
 │   ├── TransactionMisuse      a statement that ends or bends the transaction tidings owns
 │   └── HandlerTimeout         the handler took longer than its policy allows
+├── UnreadableEvent            a listener met an event it cannot decode: `position`, `type`; reading on passes it over
+├── InvalidLine                a line of input that is no event: `number`, `reason`, `text`
+├── StreamOverflow             what is pushed into an iterator came faster than it was read: `limit`
 ├── ConfigurationError         the application is put together wrongly; raised at start
 │   └── DuplicateGroup         two subscriptions ask for one group name
 └── MissingExtra               an optional library is not installed (also an ImportError)
@@ -364,6 +367,39 @@ class HandlerTimeout(HandlingError):
         self.handler = handler
         self.limit = limit
         super().__init__(f"{handler} took longer than {limit:g} s: make it faster, or raise its timeout")
+
+
+class UnreadableEvent(TidingsError):
+    """A listener met an event it cannot decode: `position`, `type`, `reason`. Reading on goes on behind it."""
+
+    def __init__(self, position: str, type: str, reason: str) -> None:
+        self.position = position
+        self.type = type
+        self.reason = reason
+        super().__init__(
+            f"{type} at {position} cannot be read: {reason}; read on to pass it over, or listen with undecodable='skip'"
+        )
+
+
+class InvalidLine(TidingsError, ValueError):
+    """A line of input that is no event: `number`, from 1, `reason`, and the `text` as it came."""
+
+    def __init__(self, number: int, reason: str, text: str = "") -> None:
+        self.number = number
+        self.reason = reason
+        self.text = text
+        super().__init__(f"line {number} was not published: {reason}")
+
+
+class StreamOverflow(TidingsError):
+    """What is pushed into an iterator came faster than it was read, and it was ended: `limit`."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"{limit} items were waiting unread when another came: read faster, raise limit=, or choose what to drop"
+            " with overflow="
+        )
 
 
 class ConfigurationError(TidingsError):

@@ -21,6 +21,7 @@ from tidings.events import Catalog, Contract, Event, check_name
 from tidings.handling.delivery import current
 from tidings.handling.form import Handler, form_of
 from tidings.handling.housekeeping import Chore
+from tidings.handling.listening import Listener, ListeningRoom
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.policy import Retry, policy
 from tidings.handling.report import MetricsHook
@@ -69,6 +70,7 @@ class App:
         self._broker: Broker | None = None
         self._outgoing: Outgoing | None = None
         self._running: Running | None = None
+        self._listening: ListeningRoom | None = None
         self._open_count = 0
         self._opening = asyncio.Lock()  # many may enter at once, as requests of a web server do
 
@@ -195,6 +197,25 @@ class App:
         await log.append(made, public=public)
         return made
 
+    def listen(
+        self,
+        *heard: str | type | Contract,
+        after: Literal["earliest", "latest"] | str = "latest",
+        events: bool = False,
+        undecodable: Literal["raise", "skip"] = "raise",
+    ) -> Listener:
+        """Live events as an async iterator: `async for order in app.listen("order:*")`; no name: all of them.
+
+        Each is the value a handler would get; with `events` the whole Event. It begins behind `after`, `latest` being
+        where the log ends at the first step, or at `async with app.listen(...) as orders`. It ends when the application
+        closes. No group is recorded: nothing is remembered or tried again.
+
+        Raises:
+            ConfigurationError, InvalidName: the application is not open, or nothing can be heard so.
+        """
+        room = self._listening = self._listening or ListeningRoom(self.log)
+        return room.listen(heard, self.catalog(), after=after, events=events, undecodable=undecodable)
+
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[AppTransaction]:
         """SQL of your own and events in one commit: `tx.execute(...)`, `tx.publish(...)`. Raising forgets both."""
@@ -294,6 +315,9 @@ class App:
             raise
 
     async def _close(self) -> None:
+        room, self._listening = self._listening, None
+        if room is not None:
+            room.close()
         broker, self._broker = self._broker, None
         log, self._log = self._log, None
         try:

@@ -54,7 +54,7 @@ def subscription(
     """
     form = form_of(handler)
     spoken = [each for each in heard or [form.data_type] if each is not None]
-    patterns = tuple(dict.fromkeys(_pattern(each) for each in spoken))
+    patterns = tuple(dict.fromkeys(pattern_of(each) for each in spoken))
     contracts = [each for each in (*spoken, form.data_type, *form.returned) if isinstance(each, type | Contract)]
     name = group or f"{app}.{getattr(handler, '__name__', type(handler).__name__)}"
     if not patterns:
@@ -67,7 +67,13 @@ def subscription(
     return Subscription(Group(name, patterns, start), form, policy, tuple(contracts))
 
 
-def _pattern(heard: Any) -> str:
+def pattern_of(heard: Any) -> str:
+    """The pattern, or plain name, of what is to be heard: a name, a pattern, an `@event` class or a Contract.
+
+    Raises:
+        ConfigurationError: it is none of these.
+        InvalidName: it is outside the grammar.
+    """
     if isinstance(heard, str):
         return split_version(heard)[0] if Pattern(heard).literal else heard  # a version is no part of a recorded name
     if isinstance(heard, Contract):
