@@ -1,5 +1,6 @@
 """Floor 6. The one place where parts are put together. Imports everything below."""
 
 from tidings.app.app import App
+from tidings.app.sources import Source
 
-__all__ = ["App"]
+__all__ = ["App", "Source"]

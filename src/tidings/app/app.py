@@ -12,6 +12,7 @@ import msgspec
 from tidings.app.health import Health, health_of
 from tidings.app.running import Running
 from tidings.app.signals import signals
+from tidings.app.sources import Source, Sources, check_new
 from tidings.app.transaction import AppTransaction
 from tidings.app.urls import log_and_broker
 from tidings.brokers import Broker, connect
@@ -65,6 +66,8 @@ class App:
         self._contracts = list(contracts)
         self._metrics = metrics
         self._subscriptions: list[Subscription] = []
+        self._sources: list[Source] = []
+        self._supervision: Sources | None = None
         self._starts: list[Callable[[], Any]] = []
         self._log: Log | None = None
         self._broker: Broker | None = None
@@ -142,18 +145,22 @@ class App:
         self._starts.append(function)
         return function
 
-    def include(self, *subscriptions: Subscription) -> None:
-        """Add subscriptions made elsewhere.
+    def include(self, *parts: Subscription | Source) -> None:
+        """Add subscriptions made elsewhere, and sources of events, which run when the handlers do.
 
         Raises:
             DuplicateGroup: a group's name is taken.
+            ConfigurationError: a source's name is taken, or the application runs already.
         """
-        for each in subscriptions:
-            if any(each.name == other.name for other in self._subscriptions):
+        for each in parts:
+            if isinstance(each, Subscription) and any(each.name == other.name for other in self._subscriptions):
                 raise DuplicateGroup(each.name)
             if self._running is not None:
                 raise ConfigurationError(f"{each.name} comes too late: include it before {self.name} runs")
-            self._subscriptions.append(each)
+            if isinstance(each, Subscription):
+                self._subscriptions.append(each)
+            else:
+                self._sources.append(check_new(each, self._sources))
 
     async def publish(
         self,
@@ -260,15 +267,17 @@ class App:
                 self._metrics,
                 self._chores(),
             )
+            sources = self._supervision = Sources(self._sources, self.clock)
             try:
                 await self._prepare()
                 await running.start()
+                await sources.start(self)
                 yield self
             finally:
                 try:
-                    await running.stop(self.drain)
+                    await sources.stop(self.drain)
                 finally:
-                    self._running = None
+                    await self._stop(running)
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
         """Run the handlers until `stop` is set or the process is told to end (SIGTERM, SIGINT); then drain.
@@ -282,7 +291,13 @@ class App:
 
     async def health(self) -> Health:
         """How it does: every group's lag and what it has set aside, and what is in trouble."""
-        return await health_of(self.name, self.log, self._running)
+        return await health_of(self.name, self.log, self._running, self._supervision)
+
+    async def _stop(self, running: Running) -> None:
+        try:
+            await running.stop(self.drain)
+        finally:
+            self._running = self._supervision = None
 
     async def _prepare(self) -> None:
         for each in self._subscriptions:

@@ -3,6 +3,7 @@
 import msgspec
 
 from tidings.app.running import Running
+from tidings.app.sources import Sources, Supervised
 from tidings.log import Log
 from tidings.log.interface import GroupStatus
 
@@ -20,14 +21,24 @@ class GroupHealth(msgspec.Struct, frozen=True):
     trouble: str | None = None
 
 
+class SourceHealth(msgspec.Struct, frozen=True):
+    """One source of events in this process."""
+
+    name: str
+    is_done: bool
+    restarts: int
+    trouble: str | None = None
+
+
 class Health(msgspec.Struct, frozen=True):
-    """An application: healthy when every group and relay it runs gets on."""
+    """An application: healthy when every group, relay and source it runs gets on."""
 
     app: str
     healthy: bool
     running: bool
     groups: tuple[GroupHealth, ...] = ()
     troubles: tuple[str, ...] = ()
+    sources: tuple[SourceHealth, ...] = ()
 
 
 def _stuck(status: GroupStatus) -> str | None:
@@ -37,7 +48,11 @@ def _stuck(status: GroupStatus) -> str | None:
     return f"{status.name} is paused, and {status.blocked} events wait behind dead letters: see 'tidings dead list'"
 
 
-async def health_of(app: str, log: Log, running: Running | None) -> Health:
+def _source(supervised: Supervised) -> SourceHealth:
+    return SourceHealth(supervised.source.name, supervised.is_done, supervised.restarts, supervised.trouble)
+
+
+async def health_of(app: str, log: Log, running: Running | None, supervision: Sources | None = None) -> Health:
     """What the ledger says of every group, and this process of those it runs."""
     groups = []
     for status in await log.ledger.groups():
@@ -56,5 +71,7 @@ async def health_of(app: str, log: Log, running: Running | None) -> Health:
         )
     inbound = running.inbound.trouble.reason if running and running.inbound else None
     chores = running.housekeeping.trouble.reason if running and running.housekeeping else None
-    troubles = tuple(filter(None, [*(each.trouble for each in groups), inbound, chores]))
-    return Health(app, not troubles, running is not None, tuple(groups), troubles)
+    sources = tuple(map(_source, supervision.supervised)) if supervision else ()
+    said = [*(each.trouble for each in groups), inbound, chores, *(each.trouble for each in sources)]
+    troubles = tuple(filter(None, said))
+    return Health(app, not troubles, running is not None, tuple(groups), troubles, sources)
