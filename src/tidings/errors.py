@@ -33,7 +33,7 @@ TidingsError
 │   ├── TransactionMisuse      a statement that ends or bends the transaction tidings owns
 │   └── HandlerTimeout         the handler took longer than its policy allows
 ├── UnreadableEvent            a listener met an event it cannot decode: `position`, `type`; reading on passes it over
-├── InvalidLine                a line of input that is no event: `number`, `reason`, `text`
+├── InvalidLine                a line of input that is no event (also a ValueError): `number`, `reason`, `text`
 ├── StreamOverflow             what is pushed into an iterator came faster than it was read: `limit`
 ├── ConfigurationError         the application is put together wrongly; raised at start
 │   └── DuplicateGroup         two subscriptions ask for one group name

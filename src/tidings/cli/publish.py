@@ -1,4 +1,4 @@
-"""`tidings publish`: one event, by hand."""
+"""`tidings publish`: one event, by hand, or a stream of them from the input."""
 
 import asyncio
 import sys
@@ -10,22 +10,41 @@ from tidings.cli.options import AppOption, JsonOption, UrlOption
 
 
 def publish(
-    name: Annotated[str, typer.Argument(help="The event's name, as in order:created.")],
+    name: Annotated[str | None, typer.Argument(help="The event's name, as in order:created.")] = None,
     json_text: Annotated[str, typer.Argument(metavar="JSON", help="Its data; - reads it from the input.")] = "null",
     key: Annotated[str | None, typer.Option(help="Events of one key stay in order.")] = None,
     id: Annotated[str | None, typer.Option(help="With the same id again it is recorded once.")] = None,
     subject: Annotated[str | None, typer.Option(help="What it is about.")] = None,
     header: Annotated[list[str] | None, typer.Option(metavar="K=V", help="A header; may be repeated.")] = None,
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help="Each line of the input is a CloudEvent; with NAME, an event's data.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="With --stdin: end at the first bad line.")] = False,
+    rejects: Annotated[
+        str | None, typer.Option(metavar="FILE", help="With --stdin: bad lines are added here, as JSON.")
+    ] = None,
     app: AppOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Publish an event, and say which groups will hear it.
+    """Publish an event, and say which groups will hear it; with --stdin, one of each line of the input.
 
-    When the application is known, the data has to fit the contract.
+    When the application is known, the data has to fit the contract. Bad lines are told with their number and passed
+    over; where there were any, the exit code is 1.
     """
     from tidings.cli.target import find
 
+    if stdin:
+        if json_text != "null" or key or id or subject or header:
+            raise typer.BadParameter("--stdin takes a NAME, --strict and --rejects alone: each line says the rest")
+        from tidings.cli.lines import publish_lines
+
+        publish_lines(find(app, url), name, strict=strict, rejects=rejects, as_json=as_json)
+        return
+    if name is None or strict or rejects:
+        raise typer.BadParameter(
+            "give the event's NAME, or --stdin" if name is None else "--strict and --rejects need --stdin"
+        )
     data = _checked(sys.stdin.buffer.read() if json_text == "-" else json_text.encode(), name)
     attributes = {"key": key, "id": id, "subject": subject, "headers": dict(map(_header, header or []))}
     event, heard = asyncio.run(_publish(find(app, url), name, data, attributes))

@@ -1,0 +1,24 @@
+"""Without the library, the error says how to install it."""
+
+import sys
+
+import pytest
+
+from tests.streams.stage import Tap
+from tidings.errors import MissingExtra
+from tidings.integrations.files import FilesIn
+from tidings.integrations.reactivex import to_observable
+
+
+def test_watching_files_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "watchfiles._rust_notify", None)
+
+    with pytest.raises(MissingExtra, match=r"pip install 'tidings\[files\]'"):
+        FilesIn("inbox/")
+
+
+def test_the_bridge_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "reactivex", None)
+
+    with pytest.raises(MissingExtra, match=r"pip install 'tidings\[reactivex\]'"):
+        _ = to_observable(Tap(1))
