@@ -19,6 +19,9 @@ MAY_BLOCK = [  # end of the file's path, functions: each with the reason why it 
     ("pytest_timeout.py", {"timeout_sigalrm"}),
     # Explaining a failure, hypothesis traces the test and asks the disk whose file each line is in.
     ("hypothesis/internal/scrutineer.py", {"trace", "trace_line"}),
+    # A connection of the user's own is used where the user uses it, on the event loop too.
+    ("tidings/log/sqlite/existing.py", {"existing_transaction"}),
+    ("tidings/app/transaction.py", {"publish"}),
 ]
 
 SEED = int(os.environ.get("TIDINGS_SEED") or random.SystemRandom().randrange(2**32))

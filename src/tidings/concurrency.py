@@ -1,14 +1,66 @@
-"""Threads that an event loop can wait for without a pool: each has one owner, one name and an end."""
+"""Threads and event loops together: threads that a loop can wait for, each with one owner, one name and an end; a lock
+among loops; and what a thread may not do."""
 
 import asyncio
 import contextlib
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 _Job = tuple[Callable[[], Any], asyncio.Future[Any], asyncio.AbstractEventLoop]
+
+
+WRITERS = "the log's writers, who all wait for this transaction"
+
+
+class Here(threading.local):
+    """What is true of the thread that asks."""
+
+    is_awaited_by = ""  # who stands still when this thread waits for an event loop
+
+
+here = Here()
+
+
+class SharedLock:
+    """Mutual exclusion among the tasks of several event loops, in the order of asking."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._is_held = False
+        self._waiting: deque[Future[None]] = deque()
+
+    async def __aenter__(self) -> None:
+        with self._guard:
+            if not self._is_held:
+                self._is_held = True
+                return
+            turn: Future[None] = Future()
+            self._waiting.append(turn)
+        try:
+            await asyncio.wrap_future(turn)
+        except asyncio.CancelledError:
+            if not turn.cancel() and not turn.cancelled():
+                self._pass_on()  # it was our turn already
+            raise
+
+    async def __aexit__(self, *raised: object) -> None:
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        with self._guard:
+            while self._waiting:
+                turn = self._waiting.popleft()
+                if turn.set_running_or_notify_cancel():
+                    break
+            else:
+                self._is_held = False
+                return
+        turn.set_result(None)
 
 
 class DedicatedThread:

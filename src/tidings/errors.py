@@ -35,8 +35,12 @@ TidingsError
 ├── UnreadableEvent            a listener met an event it cannot decode: `position`, `type`; reading on passes it over
 ├── InvalidLine                a line of input that is no event (also a ValueError): `number`, `reason`, `text`
 ├── StreamOverflow             what is pushed into an iterator came faster than it was read: `limit`
+├── SyncError                  `app.sync` could not wait for an answer
+│   ├── WouldBlock             called where waiting would stop everything else (also a RuntimeError)
+│   └── NoAnswer               nothing came back in time: it may have taken place (also a TimeoutError)
 ├── ConfigurationError         the application is put together wrongly; raised at start
-│   └── DuplicateGroup         two subscriptions ask for one group name
+│   ├── DuplicateGroup         two subscriptions ask for one group name
+│   └── NotOneHandler          a command that no group would handle, or several
 └── MissingExtra               an optional library is not installed (also an ImportError)
 
 Each carries its facts as attributes, survives pickling with them, and says what to do next.
@@ -223,13 +227,14 @@ class LogTruncated(LogError):
 
 
 class LogLocked(LogError):
-    """Another process holds the log: `pid` when it is known, `path`."""
+    """Another process, or another connection, holds the log: `pid` when it is known, `path`."""
 
-    def __init__(self, pid: int | None = None, path: str | None = None) -> None:
+    def __init__(self, pid: int | None = None, path: str | None = None, *, advice: str | None = None) -> None:
         self.pid = pid
         self.path = path
         holder = "another process" if pid is None else f"process {pid}"
-        super().__init__(f"{_log(path)} is locked by {holder}: wait for it, or stop it, then try again")
+        advice = advice or "wait for it, or stop it, then try again"
+        super().__init__(f"{_log(path)} is locked by {holder}: {advice}")
 
 
 class DiskFull(LogError):
@@ -282,13 +287,12 @@ class LogClosed(LogError):
 class UsedAfterFork(LogError):
     """The log was opened in the parent process and used in a child: `opened_by`, `used_by` (process ids), `path`."""
 
-    def __init__(self, opened_by: int, used_by: int, path: str | None = None) -> None:
+    def __init__(self, opened_by: int, used_by: int, path: str | None = None, *, advice: str | None = None) -> None:
         self.opened_by = opened_by
         self.used_by = used_by
         self.path = path
-        super().__init__(
-            f"{_log(path)} was opened by process {opened_by} and used by its fork {used_by}: open it after the fork"
-        )
+        advice = advice or "open it after the fork"
+        super().__init__(f"{_log(path)} was opened by process {opened_by} and used by its fork {used_by}: {advice}")
 
 
 class CommitUnknown(LogError):
@@ -402,6 +406,32 @@ class StreamOverflow(TidingsError):
         )
 
 
+class SyncError(TidingsError):
+    """`app.sync` could not wait for an answer."""
+
+
+class WouldBlock(SyncError, RuntimeError):
+    """`app.sync` was called where waiting would stop everything else: `call`."""
+
+    def __init__(self, call: str, where: str, advice: str) -> None:
+        self.call = call
+        self.where = where
+        self.advice = advice
+        super().__init__(f"app.sync.{call} would stop {where}: {advice}")
+
+
+class NoAnswer(SyncError, TimeoutError):
+    """`app.sync` had no answer in time: `call`, `limit` in seconds."""
+
+    def __init__(self, call: str, limit: float) -> None:
+        self.call = call
+        self.limit = limit
+        super().__init__(
+            f"app.sync.{call} had no answer within {limit:g} s, and may have taken place: publish events with ids of"
+            " their own, and repeat it with the same ones; app.sync.timeout says how long to wait"
+        )
+
+
 class ConfigurationError(TidingsError):
     """The application is put together wrongly; the message says which part and what to change. Raised at start."""
 
@@ -412,6 +442,21 @@ class DuplicateGroup(ConfigurationError):
     def __init__(self, group: str) -> None:
         self.group = group
         super().__init__(f"two subscriptions are named {group!r}: give one of them its own name with group=")
+
+
+class NotOneHandler(ConfigurationError):
+    """A command has exactly one handler, and this `type` has none, or several: `groups`. Nothing was recorded."""
+
+    def __init__(self, type: str, groups: Sequence[str]) -> None:
+        self.type = type
+        self.groups = tuple(groups)
+        if self.groups:
+            found = f"is heard by {len(self.groups)} groups ({_listed(self.groups)})"
+            advice = "let one of them alone hear it, or publish it as an event"
+        else:
+            found = "is heard by no group of this application"
+            advice = f"add a handler with @app.on({type!r}), or publish it as an event"
+        super().__init__(f"the command {type!r} {found}, and one must handle it: {advice}")
 
 
 class MissingExtra(TidingsError, ImportError):

@@ -43,8 +43,12 @@ EXAMPLES: list[errors.TidingsError] = [
     errors.UnreadableEvent("1-0001", "order:created", "Expected `int`"),
     errors.InvalidLine(7, "it is no JSON", "{"),
     errors.StreamOverflow(1000),
+    errors.SyncError("app.sync could not wait: await it"),
+    errors.WouldBlock("publish", "the event loop of this thread", "use await app.publish(...)"),
+    errors.NoAnswer("publish", 30.0),
     errors.ConfigurationError("give the app a name"),
     errors.DuplicateGroup("orders.reserve"),
+    errors.NotOneHandler("order:ship", ["orders.ship", "audit"]),
     errors.MissingExtra("redis", "redis://localhost"),
 ]
 

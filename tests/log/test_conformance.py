@@ -1,6 +1,7 @@
 """Every log keeps the promises of the seam. A new log needs one more row here."""
 
 import itertools
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -27,6 +28,11 @@ def url(kind: str, tmp_path: Path) -> str:
 @pytest.fixture
 def durable(kind: str) -> bool:
     return DURABLE[kind]
+
+
+@pytest.fixture
+def connect(url: str) -> Callable[[], sqlite3.Connection]:
+    return lambda: sqlite3.connect(url.removeprefix("sqlite:///"))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Contracts as a user writes them; mypy and pyright both have to accept every line."""
 
 import dataclasses
+import sqlite3
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, assert_type
@@ -96,7 +97,24 @@ def keep(reserved: StockReserved, tx: Transaction) -> None:
     tx.execute("INSERT INTO reserved VALUES (?)", (reserved.order_id,), rows=1)
 
 
-async def use() -> None:
+def use_without_a_loop(connection: sqlite3.Connection) -> None:
+    assert_type(app.sync.publish(StockReserved(1), key="1"), Event)
+    assert_type(app.sync.publish_many([StockReserved(1), envelope]), list[Event])
+    assert_type(app.sync.send("order:ship", {"order_id": 1}, id="ship-1"), Event)
+    with app.sync.transaction() as recording:
+        recording.executemany("INSERT INTO orders VALUES (?)", [(1,), (2,)])
+        assert_type(recording.fetch("SELECT * FROM orders"), list[tuple[Any, ...]])
+        assert_type(recording.publish(StockReserved(1)), str)
+    with app.sync.transaction(existing=connection) as joined:
+        joined.execute("UPDATE orders SET done = 1 WHERE id = ?", (1,), rows=1)
+        assert_type(joined.publish("order:shipped", {"order_id": 3}), str)
+    app.sync.ring()
+    with app.sync as door:
+        door.timeout = 5
+        assert_type(door.health().healthy, bool)
+
+
+async def use(connection: sqlite3.Connection) -> None:
     async with app.running():
         published = await app.publish(OrderCreated(1, Decimal(2), Address("Ulm")), headers={"tenant": "a"})
         assert_type(published, Event)
@@ -104,5 +122,10 @@ async def use() -> None:
         async with app.transaction() as tx:
             tx.execute("UPDATE orders SET done = 1 WHERE id = ?", (1,), rows=1)
             assert_type(tx.publish(StockReserved(1)), str)
+            tx.executemany("UPDATE orders SET done = 1 WHERE id = ?", [(1,), (2,)])
+        async with app.transaction(existing=connection) as joined:
+            assert_type(joined.publish(StockReserved(1)), str)
+        await app.ring()
+        assert_type(await app.send("order:ship", {"order_id": 1}), Event)
         if not (await app.health()).healthy:
             raise RuntimeError

@@ -3,20 +3,26 @@
 import asyncio
 import contextlib
 import inspect
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import ModuleType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, overload
 
 import msgspec
 
+from tidings.app.commands import check_sole_handler
 from tidings.app.health import Health, health_of
 from tidings.app.running import Running
 from tidings.app.signals import signals
 from tidings.app.sources import Source, Sources, check_new
-from tidings.app.transaction import AppTransaction
+from tidings.app.sync import SyncDoor
+from tidings.app.transaction import AppTransaction, ExistingTransaction, recorded
+from tidings.app.transaction import existing as joining
 from tidings.app.urls import log_and_broker
 from tidings.brokers import Broker, connect
 from tidings.clock import Clock, SystemClock
+from tidings.concurrency import SharedLock
 from tidings.errors import ConfigurationError, DuplicateGroup
 from tidings.events import Catalog, Contract, Event, check_name
 from tidings.handling.delivery import current
@@ -75,7 +81,10 @@ class App:
         self._running: Running | None = None
         self._listening: ListeningRoom | None = None
         self._open_count = 0
-        self._opening = asyncio.Lock()  # many may enter at once, as requests of a web server do
+        self.loop: asyncio.AbstractEventLoop | None = None  # where it was opened
+        self.opened_by: int | None = None  # the process
+        self.sync = SyncDoor(self)  # the same for callers without an event loop
+        self._opening = SharedLock()  # many may enter at once, as requests of a web server do
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
@@ -92,6 +101,11 @@ class App:
         if self._log is None:
             raise ConfigurationError(f"{self.name} is not open: use 'async with app:', app.run() or 'tidings run'")
         return self._log
+
+    @property
+    def is_bound(self) -> bool:
+        """Does its log live on one event loop alone, as it has nothing to keep the threads of two apart?"""
+        return self.log_url.startswith("memory:")
 
     def catalog(self) -> Catalog:
         """Every contract known here, checked.
@@ -223,18 +237,58 @@ class App:
         room = self._listening = self._listening or ListeningRoom(self.log)
         return room.listen(heard, self.catalog(), after=after, events=events, undecodable=undecodable)
 
-    @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AppTransaction]:
-        """SQL of your own and events in one commit: `tx.execute(...)`, `tx.publish(...)`. Raising forgets both."""
+    async def send(
+        self,
+        command: Any,
+        data: Any = msgspec.UNSET,
+        *,
+        id: str | None = None,
+        key: str | None = None,
+        subject: str | None = None,
+        correlation_id: str | None = None,
+        headers: dict[str, str | int | bool] | None = None,
+    ) -> Event:
+        """Record a command: like `publish`, but private to this service, and for exactly one group that handles it.
+
+        Raises:
+            NotOneHandler: no group of this application hears it, or several do; nothing was recorded.
+            ContractError, InvalidEvent, InvalidName, LogError: as for `publish`.
+        """
         log, outgoing = await self._ready()
-        async with log.transaction() as recorded:
-            yield AppTransaction(recorded, outgoing)
+        made = outgoing.event(
+            command, data=data, id=id, key=key, subject=subject, correlation_id=correlation_id, headers=headers
+        )
+        check_sole_handler(self._subscriptions, made.type)
+        appended = await log.append([made], public=False)
+        return msgspec.structs.replace(made, position=appended.first)
+
+    @overload
+    def transaction(self) -> AbstractAsyncContextManager[AppTransaction]: ...
+    @overload
+    def transaction(self, *, existing: object) -> AbstractAsyncContextManager[ExistingTransaction]: ...
+    def transaction(self, *, existing: object = None) -> AbstractAsyncContextManager[Any]:
+        """SQL of your own and events in one commit: `tx.execute(...)`, `tx.publish(...)`. Raising forgets both.
+
+        With `existing`, a connection of your own to the log's database (SQLite: a `sqlite3.Connection`), each is
+        written on it at once, on this thread. If it is in a transaction, your commit keeps both and your rollback
+        neither; `ring` then wakes the handlers at once. Else the block begins a transaction and commits it.
+
+        Raises:
+            ConfigurationError: it is no connection to that database, or does not fsync its commits.
+            LogLocked: another connection is writing, or has written since this one read.
+        """
+        return recorded(self._ready) if existing is None else joining(self._ready, existing)
+
+    async def ring(self) -> None:
+        """Wake the handlers for events committed on a connection of your own; unasked, they look twice a second."""
+        await self.log.ring()
 
     async def __aenter__(self) -> Self:
         """Open the log and the broker; no handler runs yet."""
         async with self._opening:
             if not self._open_count:
                 await self._open()
+            self._check_loop()
             self._open_count += 1
         return self
 
@@ -319,7 +373,15 @@ class App:
             await cell.complete([cell.item])
         return log, outgoing
 
+    def _check_loop(self) -> None:
+        if self.is_bound and self.loop is not asyncio.get_running_loop():
+            raise ConfigurationError(
+                f"{self.name} is open on another event loop, and a log in memory lives on one: let app.run() begin"
+                " before app.sync is used, or use sqlite:///file.db"
+            )
+
     async def _open(self) -> None:
+        self.loop, self.opened_by = asyncio.get_running_loop(), os.getpid()
         try:
             self._outgoing = Outgoing(self.name, self.catalog(), self.clock)
             self._log = await open_log(self.log_url, clock=self.clock, **self._log_settings)
@@ -333,6 +395,7 @@ class App:
         room, self._listening = self._listening, None
         if room is not None:
             room.close()
+        self.loop = self.opened_by = None
         broker, self._broker = self._broker, None
         log, self._log = self._log, None
         try:

@@ -6,7 +6,7 @@ a named group with a cursor.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from enum import Enum
 from typing import Any, Literal, Protocol
 
@@ -140,6 +140,19 @@ class Transaction(Protocol):
         """All rows of a query; in an `async def` handler, `await` them."""
 
 
+class Existing(Transaction, Protocol):
+    """A transaction the user already has, on a connection of their own: each statement and event runs at once."""
+
+    def append(self, drafts: Sequence[Draft]) -> Appended:
+        """Record events in it, all or none; see `Log.append`. The user's commit makes them real.
+
+        Raises:
+            IdReused, PartialDuplicate: nothing was written, and the transaction goes on.
+            LogLocked, DiskFull: nothing was written; roll back, and run the transaction again.
+            LogError: the transaction has ended.
+        """
+
+
 class Work(Protocol):
     """Handlers that run inside the settlement's transaction, and put their answers into it."""
 
@@ -245,6 +258,20 @@ class Log(Protocol):
 
     def transaction(self) -> AbstractAsyncContextManager[Any]:
         """A transaction of the caller's own: statements and events recorded in it commit together, or not at all."""
+
+    def existing(self, connection: object) -> AbstractContextManager[Existing]:
+        """A block in a transaction of `connection`, the user's own, on the log's database; used by its own thread.
+
+        It joins the one that is open, and the user commits it, or rolls back, and may `ring` then. Where none is open,
+        the block opens one, commits it at its end, and rolls back when it raises.
+
+        Raises:
+            ConfigurationError: it is no connection to this database, or cannot keep the log's promises.
+            LogLocked, DiskFull, CommitUnknown: nothing was committed (unknown: repeat it with the same ids).
+        """
+
+    async def ring(self) -> None:
+        """Wake readers for what was committed on a connection of the user's; unasked, they look twice a second."""
 
     async def close(self) -> None:
         """Finish what was asked for, and let go of the files. Closing twice is harmless."""

@@ -3,16 +3,17 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Self
 
 from tidings.clock import Clock, SystemClock
 from tidings.errors import LogClosed, LogError
 from tidings.events import Event
-from tidings.log.interface import ALL, ANY, Appended, Expect, Slice, Where
+from tidings.log.interface import ALL, ANY, Appended, Existing, Expect, Slice, Where
 from tidings.log.memory import reading
 from tidings.log.memory.ledger import MemoryLedger
 from tidings.log.memory.state import State
-from tidings.log.memory.transaction import MemoryTransaction
+from tidings.log.memory.transaction import MemoryTransaction, no_sql
 from tidings.log.position import START, Position
 from tidings.log.record import draft
 from tidings.log.tailing import tail
@@ -117,6 +118,15 @@ class MemoryLog:
         await self.ready()
         if tx.drafts:
             self._state.append(tx.drafts, None, ANY, self._clock.now())
+
+    def existing(self, connection: object) -> AbstractContextManager[Existing]:
+        """Refused: memory has no transactions of the user's own."""
+        raise no_sql()
+
+    async def ring(self) -> None:
+        """Wake who waits for news."""
+        await self.ready()
+        self.bell.ring()
 
     def recorder(self) -> MemoryTransaction:
         """The `tx` of an `async def` handler."""

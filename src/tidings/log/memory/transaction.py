@@ -40,4 +40,6 @@ class MemoryTransaction:
 
 def no_sql() -> ConfigurationError:
     """The error for a handler that wants to write where there is no database."""
-    return ConfigurationError("a log in memory has no SQL for tx or recorded writes: use sqlite:///file.db")
+    return ConfigurationError(
+        "a log in memory has no SQL for tx, recorded writes or your own connection: use sqlite:///file.db"
+    )

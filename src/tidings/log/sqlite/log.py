@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -15,11 +15,12 @@ from tidings.log.interface import ALL, ANY, Appended, Expect, Slice, Where
 from tidings.log.position import START, Position
 from tidings.log.record import draft
 from tidings.log.sqlite import reading
+from tidings.log.sqlite.existing import ExistingTransaction, existing_transaction
 from tidings.log.sqlite.opening import Parts, open_parts
 from tidings.log.sqlite.schema import tip_of
 from tidings.log.sqlite.session import Session
 from tidings.log.sqlite.transaction import RecordedTransaction, fetch_within, run_writes
-from tidings.log.sqlite.watch import drain, watch
+from tidings.log.sqlite.watch import drain, unwatch, watch
 from tidings.log.tailing import tail
 
 
@@ -190,6 +191,18 @@ class SqliteLog:
 
         await self.threads.write(run, exclusive=True)
 
+    def existing(self, connection: object) -> AbstractContextManager[ExistingTransaction]:
+        """Events in a transaction of a `sqlite3.Connection` to this file; see `Log.existing`."""
+        return existing_transaction(connection, self.threads, self._sidecar)
+
+    async def ring(self) -> None:
+        """Wake the readers of every process for what was committed on a connection outside tidings."""
+
+        def run(session: Session, careful: bool) -> None:
+            session.is_news = True
+
+        await self.threads.write(run)
+
     def recorder(self) -> RecordedTransaction:
         """The `tx` of an `async def` handler."""
         return RecordedTransaction(self._fetch)
@@ -199,9 +212,7 @@ class SqliteLog:
         if not self.threads.refuse():
             return
         for loop, descriptor in self._watched.items():
-            if not loop.is_closed():
-                loop.remove_reader(descriptor)
-            os.close(descriptor)
+            unwatch(loop, descriptor)
         self._watched.clear()
         await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._close))  # begun, it is done
 

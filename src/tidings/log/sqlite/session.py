@@ -32,13 +32,14 @@ _RECORDED = "SELECT position, stream_version, type, data, key FROM tidings_event
 
 
 class Session:
-    """The state of one open write transaction."""
+    """The state of one open write transaction, on the writer's connection or on one of the user's."""
 
     def __init__(self, connection: sqlite3.Connection, epoch: Epoch, now: int, last_recorded_at: int) -> None:
         self.connection = connection
         self.epoch = epoch
         self.writes = 0  # anything this transaction has changed; a job that changed nothing can fail alone
         self.control = False  # members, lanes, or an operator's wishes are changed
+        self.is_news = False  # somebody has committed events elsewhere, and asks that the bell be rung for them
         self.first_tip, recorded_at = _tip(connection)
         self.tip = self.first_tip
         self.recorded_at = max(now, recorded_at or 0, last_recorded_at)

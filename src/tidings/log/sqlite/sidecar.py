@@ -8,12 +8,14 @@
 """
 
 import contextlib
+import copy
 import errno
 import fcntl
 import os
 import stat
 import struct
 from pathlib import Path
+from typing import Self
 from zlib import crc32
 
 import msgspec
@@ -57,6 +59,13 @@ class Sidecar:
             raise
         self.control = 0
 
+    def again(self) -> Self:
+        """The same files opened once more: a place of its own in the writers' queue."""
+        other = copy.copy(self)
+        other._lock = _open(self.folder / "lock")
+        other._bell = _open(self.folder / "bell")
+        return other
+
     @property
     def bell_path(self) -> Path:
         """The file whose change is the ring."""
@@ -82,8 +91,8 @@ class Sidecar:
 
     def holder(self) -> int | None:
         """The process that took the lock last."""
-        raw = os.pread(self._lock, _LOCK.size, 0)
-        return _LOCK.unpack(raw)[0] if len(raw) == _LOCK.size else None
+        raw = os.pread(self._lock, 8, 0)  # the weight beside it is written by the first commit
+        return int.from_bytes(raw, "little") if len(raw) == 8 else None
 
     def add_weight(self, weight: int, limit: int) -> bool:
         """Count what was written since the last checkpoint, by all processes; True, and from zero again, at `limit`."""

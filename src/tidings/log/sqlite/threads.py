@@ -26,7 +26,7 @@ class Threads:
     def __init__(self, reader: sqlite3.Connection, writer: Writer, sidecar: Sidecar, epochs: list[Epoch]) -> None:
         self._reader = reader
         self._sidecar = sidecar
-        self._path = str(sidecar.database)
+        self.path = str(sidecar.database)
         self._inode = os.stat(sidecar.database).st_ino
         self._thread = DedicatedThread(f"tidings-reader-{sidecar.database.name}")
         self._pid = os.getpid()
@@ -51,12 +51,12 @@ class Threads:
             LogClosed, UsedAfterFork: this log cannot be asked any more.
             LogError: what SQLite reported.
         """
-        self._check()
+        self.check_open()
         return await self._thread.call(lambda: self._ask(question))
 
     async def write(self, run: Run, *, exclusive: bool = False, essential: bool = False, weight: int = 1) -> Any:
         """Run a job on the writer's thread, in a group commit; returns when it is committed."""
-        self._check()
+        self.check_open()
         job = Job(run, exclusive=exclusive, essential=essential, weight=weight)
         if not exclusive:
             return await self.writer.submit(job)
@@ -65,7 +65,7 @@ class Threads:
 
     def write_blocking(self, run: Run, *, weight: int = 1) -> Any:
         """Run a job from a plain thread, and block until it is committed."""
-        self._check()
+        self.check_open()
         return self.writer.run(Job(run, weight=weight, plain=True))
 
     @contextlib.contextmanager
@@ -105,6 +105,17 @@ class Threads:
             self._reader.close()
         return True
 
+    def check_open(self) -> None:
+        """Can this process still use the log?
+
+        Raises:
+            LogClosed, UsedAfterFork: it cannot.
+        """
+        if not self.is_ours:
+            raise UsedAfterFork(self._pid, os.getpid(), self.path)
+        if self._closed:
+            raise LogClosed(self.path)
+
     def check_file(self) -> None:
         """Notice when the file was taken away or replaced under our feet: writes to it would go nowhere.
 
@@ -112,20 +123,14 @@ class Threads:
             LogDamaged: the path names another file now, or none.
         """
         try:
-            same = os.stat(self._path).st_ino == self._inode
+            same = os.stat(self.path).st_ino == self._inode
         except FileNotFoundError:
             same = False
         if not same:
-            raise LogDamaged("the file was removed or replaced while it was open", path=self._path)
+            raise LogDamaged("the file was removed or replaced while it was open", path=self.path)
 
     def _ask(self, question: Callable[[sqlite3.Connection], Result]) -> Result:
         try:
             return question(self._reader)
         except sqlite3.Error as error:
-            raise translated(error, self._path, self._sidecar.holder()) from error
-
-    def _check(self) -> None:
-        if not self.is_ours:
-            raise UsedAfterFork(self._pid, os.getpid(), self._path)
-        if self._closed:
-            raise LogClosed(self._path)
+            raise translated(error, self.path, self._sidecar.holder()) from error

@@ -1,5 +1,6 @@
 """Linux's inotify on one file, in three calls: the wake-up that costs nothing while nothing happens."""
 
+import asyncio
 import ctypes
 import os
 import sys
@@ -28,3 +29,19 @@ def drain(descriptor: int) -> None:
             pass
     except BlockingIOError:
         pass
+
+
+def unwatch(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
+    """Close a descriptor that `loop` reads, from that loop or another one."""
+    if loop is asyncio.get_running_loop():
+        _let_go(loop, descriptor)
+        return
+    try:
+        loop.call_soon_threadsafe(_let_go, loop, descriptor)
+    except RuntimeError:  # it is closed, and reads no more
+        os.close(descriptor)
+
+
+def _let_go(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
+    loop.remove_reader(descriptor)
+    os.close(descriptor)

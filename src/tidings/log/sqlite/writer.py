@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tidings.clock import Clock
+from tidings.concurrency import WRITERS, here
 from tidings.errors import CommitUnknown, DiskFull, HandlingError, LogClosed, LogError, LogLocked, TidingsError
 from tidings.log.position import Epoch
 from tidings.log.sqlite.failures import translated
@@ -65,6 +66,18 @@ class Writer:
         self._thread = threading.Thread(target=self._main, name=f"tidings-writer-{sidecar.database.name}", daemon=True)
         self._thread.start()
 
+    def session(self, connection: sqlite3.Connection) -> Session:
+        """What an open write transaction on `connection` works with."""
+        return Session(connection, self._epoch, int(self._clock.now() * 1e6), self._recorded_at)
+
+    def announce(self, session: Session) -> None:
+        """Write the head record and ring the bell for what is committed; call it under the writers' lock."""
+        self._sidecar.control = max(self._heard(), self._control)
+        self._sidecar.write_head(
+            Head(self._epoch.counter, self._epoch.mark, session.tip, session.recorded_at, self._sidecar.control)
+        )
+        self._on_commit(session.tip)
+
     def submit(self, job: Job) -> Any:
         """Queue `job`; its future gives what `run` returned once that is committed."""
         with self._gate:
@@ -111,6 +124,7 @@ class Writer:
         return not self._thread.is_alive()
 
     def _main(self) -> None:
+        here.is_awaited_by = WRITERS
         while (jobs := self._take()) is not None:
             try:
                 with self._turn:
@@ -198,7 +212,7 @@ class Writer:
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
-            session = Session(connection, self._epoch, int(self._clock.now() * 1e6), self._recorded_at)
+            session = self.session(connection)
             self.hook("begun")
             outcomes = [self._run(job, session, careful=careful) for job in jobs]
             session.flush()
@@ -213,6 +227,8 @@ class Writer:
             return [known] * len(jobs) if careful or isinstance(known, LogLocked) else None
         if not session.writes:
             self._roll_back()
+            if session.is_news:
+                self.announce(session)
             return outcomes
         try:
             connection.execute("COMMIT")
@@ -274,14 +290,8 @@ class Writer:
         return max(known.control if known else 0, self._sidecar.control)
 
     def _ring(self, session: Session) -> None:
-        grown = session.tip > session.first_tip
-        if not grown and not session.control:
-            return
-        self._sidecar.control = max(self._heard(), self._control)
-        self._sidecar.write_head(
-            Head(self._epoch.counter, self._epoch.mark, session.tip, session.recorded_at, self._sidecar.control)
-        )
-        self._on_commit(session.tip)
+        if session.tip > session.first_tip or session.control or session.is_news:
+            self.announce(session)
 
     def _checkpoint(self, mode: str) -> None:
         with contextlib.suppress(sqlite3.Error):  # a reader in the way: the next one gets further

@@ -1,6 +1,6 @@
 """The promises of `Log` and `Ledger`, as plain test functions: what every log keeps, whoever wrote it.
 
-A log's test file is four fixtures and one import; nothing here needs pytest. An async runner such as anyio's plugin
+A log's test file is five fixtures and one import; nothing here needs pytest. An async runner such as anyio's plugin
 must run `async def` tests. Each module holds one subject; the import brings the tests of all and nothing else.
 
     from tidings.testing.log_conformance import *
@@ -8,6 +8,7 @@ must run `async def` tests. Each module holds one subject; the import brings the
 `log`       a new, empty log, opened with `clock`; closed by the fixture afterwards
 `clock`     the ManualClock it was opened with
 `reopen`    `await reopen()` opens the same log again, beside the first or after it, as another process would
+`connect`   `connect()` is a new connection of its driver to the log's database; never called where it has no SQL
 `durable`   does the log outlive the last one who has it open? Claimed falsely or denied falsely, a test fails
 """
 
@@ -23,6 +24,7 @@ from tidings.testing.log_conformance.lanes import *
 from tidings.testing.log_conformance.settling import *
 from tidings.testing.log_conformance.parked import *
 from tidings.testing.log_conformance.operators import *
+from tidings.testing.log_conformance.existing import *
 from tidings.testing.log_conformance.durability import *
 
 __all__ = [name for name in globals() if name.startswith("test_")]  # the runner finds what stands here

@@ -13,6 +13,7 @@ from tidings.log.position import START
 from tidings.log.record import Draft, draft, restore
 
 Reopen = Callable[[], Awaitable[Log]]
+Connect = Callable[[], Any]  # a driver's own connection, as the user chose it
 LIMIT = 20.0  # seconds for what should take milliseconds
 _ROUNDS = 40  # claims until the lanes must have settled
 _Error = TypeVar("_Error", bound=Exception)
