@@ -5,7 +5,7 @@ import contextlib
 import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import ModuleType
 from typing import Any, Literal, Self, TypeVar, overload
 
@@ -16,6 +16,7 @@ from tidings.app.health import Health, health_of
 from tidings.app.running import Running
 from tidings.app.signals import signals
 from tidings.app.sources import Source, Sources, check_new
+from tidings.app.substitutes import Connect, OpenLog, Substitutes, substituted
 from tidings.app.sync import SyncDoor
 from tidings.app.transaction import AppTransaction, ExistingTransaction, recorded
 from tidings.app.transaction import existing as joining
@@ -68,6 +69,8 @@ class App:
         self.log_url, self.broker_url = log_and_broker(url, log, broker)
         self.clock = clock or SystemClock()
         self.drain = drain
+        self._open_log: OpenLog = open_log
+        self._connect: Connect = connect
         self._log_settings = {} if lease is None else {"lease": lease}
         self._contracts = list(contracts)
         self._metrics = metrics
@@ -353,6 +356,10 @@ class App:
         finally:
             self._running = self._supervision = None
 
+    def substituted(self, parts: Substitutes) -> AbstractContextManager[None]:
+        """Other parts in the place of its own until the block ends: how `tidings.testing` runs it without its URLs."""
+        return substituted(self, parts)
+
     async def _prepare(self) -> None:
         for each in self._subscriptions:
             if each.form.uses_tx and not self.log.has_sql:
@@ -384,9 +391,9 @@ class App:
         self.loop, self.opened_by = asyncio.get_running_loop(), os.getpid()
         try:
             self._outgoing = Outgoing(self.name, self.catalog(), self.clock)
-            self._log = await open_log(self.log_url, clock=self.clock, **self._log_settings)
+            self._log = await self._open_log(self.log_url, clock=self.clock, **self._log_settings)
             if self.broker_url is not None:
-                self._broker = await connect(self.broker_url, clock=self.clock)
+                self._broker = await self._connect(self.broker_url, clock=self.clock)
         except BaseException:
             await self._close()
             raise

@@ -1,0 +1,213 @@
+"""`TestApp`: a user's own application run by a test, on a log in memory, at a time that the test decides."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Literal, Self
+
+import msgspec
+
+from tidings.app import App
+from tidings.clock import ManualClock
+from tidings.errors import CommitUnknown, ConfigurationError
+from tidings.events import Event, new_id
+from tidings.handling.outgoing import Outgoing
+from tidings.testing.asserting import Assertions
+from tidings.testing.events import Events
+from tidings.testing.faults import Faults, InjectedFault
+from tidings.testing.outcomes import Handled, SetAside, UnexpectedDeadLetters, handled, set_aside
+from tidings.testing.quiet import NotSettled
+from tidings.testing.stage import Stage
+
+_TRIES = 5  # to publish, where faults are injected
+
+
+class TestApp(Assertions):
+    """The application's handlers at work for one test, on a log of its own, with none of its URLs touched.
+
+        async with TestApp(app) as test:
+            await test.publish(OrderCreated(order_id=7))
+            await test.settle()
+            test.assert_published(StockReserved(order_id=7))
+
+    The log is in memory, or with `log="sqlite"` in a temporary file; that is chosen by itself when a handler takes
+    `tx`, as memory has no SQL. A broker is replaced by one in memory, with both relays at work. The clock stands until
+    the test moves it; waits between tries on the spot take none of its time. When the block ends, a dead letter that
+    `assert_dead` has not asked for raises `UnexpectedDeadLetters`, unless `raise_dead=False`; and the application is as
+    it was before.
+
+    Raises:
+        ConfigurationError: on entering: the application is open, or a fault is of a broker and it has none.
+    """
+
+    __test__ = False  # pytest collects classes by this beginning
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        log: Literal["memory", "sqlite"] | None = None,
+        clock: ManualClock | None = None,
+        faults: Faults | None = None,
+        raise_dead: bool = True,
+    ) -> None:
+        self.app = app
+        self.clock = clock or ManualClock()
+        self.faults = faults or Faults(seed=0)
+        self._raise_dead = raise_dead
+        self._log_kind = log
+        self._stack = AsyncExitStack()
+        self._expected_dead: set[tuple[str, str]] = set()
+        self._aside_now: list[SetAside] = []
+
+    async def __aenter__(self) -> Self:
+        """Run the handlers."""
+        self._subscriptions = self.app.subscriptions
+        self.faults.check(has_broker=self.app.broker_url is not None)
+        kind = self._log_kind or ("sqlite" if any(each.form.uses_tx for each in self._subscriptions) else "memory")
+        try:
+            self._stage = await Stage.set(self.app, self.clock, self.faults, kind, self._stack)
+            self._words = self._stage.words
+            await self._stack.enter_async_context(self.app.running())
+        except BaseException as error:
+            await self._stack.aclose()
+            if isinstance(error, ConfigurationError) and kind == "memory":
+                error.add_note("In a test, TestApp(app, log='sqlite') gives the application a log with SQL.")
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self.app.drain = 0.0  # the test has failed: nobody wants to wait for what its handlers wait for
+            if self.faults.is_any:
+                error.add_note(f"this was with {self.faults!r}")
+        try:
+            await self._refresh()
+        finally:
+            await self._stack.aclose()
+        unexpected = [one for one in self.dead if (one.group, one.event.id) not in self._expected_dead]
+        if error is None and self._raise_dead and unexpected:
+            raise UnexpectedDeadLetters(unexpected)
+
+    @property
+    def published(self) -> Events:
+        """All that was recorded since the start, by whomever: `test.published.of(OrderCreated)`."""
+        return self._stage.history.events
+
+    @property
+    def relayed(self) -> Events:
+        """What the application's broker was handed for other services, as of the last `settle`."""
+        return self._stage.sent.events
+
+    @property
+    def handled(self) -> list[Handled]:
+        """What was handled with success and is committed, in the order of the log."""
+        return handled(self._stage.calls.settled(), self._stage.history)
+
+    @property
+    def dead(self) -> list[SetAside]:
+        """The dead letters, as of the last `settle`."""
+        return [one for one in self._aside_now if one.state == "dead"]
+
+    @property
+    def parked(self) -> list[SetAside]:
+        """What waits to be tried again, or behind another event of its key, as of the last `settle`."""
+        return [one for one in self._aside_now if one.state != "dead"]
+
+    async def publish(self, event: Any, data: Any = msgspec.UNSET, **attributes: Any) -> Event:
+        """Publish as `app.publish` does; when a fault is injected, again with the same id, as one should.
+
+        Raises:
+            ContractError, InvalidEvent, InvalidName: it cannot be recorded as it is.
+        """
+        fixed = attributes if isinstance(event, Event) else {"id": new_id(), **attributes}
+        for _ in range(_TRIES):
+            try:
+                return await self.app.publish(event, data, **fixed)
+            except (InjectedFault, CommitUnknown):
+                continue
+        return await self.app.publish(event, data, **fixed)
+
+    async def arrive(self, event: Any, data: Any = msgspec.UNSET, *, source: str = "elsewhere", **given: Any) -> Event:
+        """Have the broker bring an event that the service named `source` has published.
+
+        Raises:
+            ConfigurationError: the application has no broker.
+        """
+        made = self._foreign(source).event(event, data=data, **given)
+        await self._stage.bus_broker.publish([made])
+        return made
+
+    async def arrive_many(self, events: Sequence[Any], *, source: str = "elsewhere") -> list[Event]:
+        """Have the broker bring several events together, in this order unless a fault changes it.
+
+        Raises:
+            ConfigurationError: the application has no broker.
+        """
+        outgoing = self._foreign(source)
+        made = [outgoing.event(event) for event in events]
+        await self._stage.bus_broker.publish(made)
+        return made
+
+    async def settle(self, timeout: float = 5.0) -> None:
+        """Return when all that was caused is handled, parked for later or dead, and the relays are at the head too.
+
+        It waits for what happens, and looks at nothing in between; `timeout` is in real seconds.
+
+        Raises:
+            NotSettled: it took longer; with which group is behind, at which event, and what is in hand.
+        """
+        try:
+            async with asyncio.timeout(timeout) as limit:
+                await self._until_quiet(timeout)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise NotSettled(timeout, await self._what_is_left()) from None
+        await self._refresh()
+
+    async def advance(self, seconds: float, *, timeout: float = 5.0) -> None:
+        """Let `seconds` of the application's time go by and `settle`: what falls due meanwhile is done in its turn.
+
+        Raises:
+            NotSettled: what fell due at one time was not done within `timeout` real seconds.
+        """
+        await self.settle(timeout)
+        until = self.clock.monotonic() + seconds
+        while (left := until - self.clock.monotonic()) > 0:
+            due = await self._stage.quiet.next_due()
+            self.clock.advance(left if due is None else min(due, left))
+            await self.settle(timeout)
+
+    def _foreign(self, source: str) -> Outgoing:
+        """Makes the events of another service, which speaks of the same contracts."""
+        if not self._stage.has_broker:
+            raise ConfigurationError(f"{self.app.name} has no broker, so nothing can arrive from it: use publish()")
+        return Outgoing(source, self._stage.catalog, self.clock)
+
+    async def _until_quiet(self, timeout: float) -> None:
+        activity, quiet = self._stage.activity, self._stage.quiet
+        ear = activity.listen()
+        try:
+            self._stage.ring()
+            while True:
+                count = activity.count
+                standing = await quiet.look()
+                if activity.count != count:
+                    continue  # something was done while it looked
+                if standing.is_quiet:
+                    return
+                await ear.wait(timeout)
+        finally:
+            activity.forget(ear)
+
+    async def _what_is_left(self) -> list[str]:
+        standing, health = await self._stage.quiet.look(), await self.app.health()
+        return [*standing.lines(self._stage.history), *(f"in trouble: {each}" for each in health.troubles)]
+
+    async def _refresh(self) -> None:
+        """Know what is set aside, and all that was recorded."""
+        await self._stage.history.catch_up()
+        await self._stage.sent.catch_up()
+        parked = await self.app.log.ledger.parked(limit=100_000)
+        self._aside_now = set_aside(parked, self._stage.history)

@@ -1,0 +1,108 @@
+"""The calls of handlers, watched: which are under way, which went well, and which of them are settled."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+import msgspec
+
+from tidings.handling.delivery import Item
+from tidings.handling.form import Form
+from tidings.handling.subscription import Subscription
+from tidings.log.interface import LANES
+from tidings.testing.activity import Activity
+
+
+class Call(msgspec.Struct):
+    """What one group's handler has done with one event."""
+
+    group: str
+    order: int
+    lane: int
+    attempts: int = 0  # the attempt of the latest call
+    count: int = 0  # calls in all: more than attempts when what came of one was lost
+    under_way: int = 0
+    error: BaseException | None = None  # of the latest call
+    is_settled: bool = False
+
+
+class Calls:
+    """Every call of every handler, by group and event."""
+
+    def __init__(self, activity: Activity) -> None:
+        self._activity = activity
+        self._known: dict[tuple[str, int], Call] = {}
+        self._lock = threading.Lock()  # plain handlers are called on threads
+
+    def watch(self, subscription: Subscription) -> Subscription:
+        """The same subscription, its calls watched."""
+        form = WatchedForm(**msgspec.structs.asdict(subscription.form), calls=self)
+        return msgspec.structs.replace(subscription, form=form)
+
+    @contextlib.contextmanager
+    def calling(self, group: str, item: Item) -> Iterator[None]:
+        """The handler is called with `item` in this block."""
+        record = item.record
+        with self._lock:
+            call = self._known.setdefault((group, record.order), Call(group, record.order, _lane(item)))
+            call.attempts, call.count, call.under_way = item.attempts + 1, call.count + 1, call.under_way + 1
+            call.is_settled = False
+        error: BaseException | None = None
+        try:
+            yield
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            with self._lock:
+                call.under_way -= 1
+                call.error = error
+            self._activity.note()
+
+    def under_way(self) -> list[Call]:
+        """The calls that have not returned."""
+        with self._lock:
+            return [call for call in self._known.values() if call.under_way]
+
+    def settled(self) -> list[Call]:
+        """What went well and is committed, in the order of the log."""
+        with self._lock:
+            calls = [call for call in self._known.values() if call.is_settled and call.error is None]
+        return sorted(calls, key=lambda call: (call.order, call.group))
+
+    def open(self, group: str, lanes: Collection[int], upto: int, cleared: Collection[int]) -> list[Call]:
+        """The calls that a settlement of these lanes up to an order, and of these parked events, would settle."""
+        with self._lock:
+            return [
+                call
+                for (name, order), call in self._known.items()
+                if name == group and not call.is_settled and not call.under_way
+                if order in cleared or (order <= upto and (call.lane in lanes or call.lane < 0))
+            ]
+
+
+class WatchedForm(Form, frozen=True):
+    """A handler's form that tells of each call."""
+
+    calls: Any = None  # Calls; a field with a default, as those of Form end with one
+
+    def caller(self, group: str) -> Callable[[Item, Any], Any]:
+        """`call(item, tx)`, watched."""
+        call, calls = Form.caller(self, group), self.calls
+
+        async def awaited(item: Item, tx: Any) -> Any:
+            with calls.calling(group, item):
+                return await call(item, tx)
+
+        def called(item: Item, tx: Any) -> Any:
+            with calls.calling(group, item):
+                return call(item, tx)
+
+        return awaited if self.is_async else called
+
+
+def _lane(item: Item) -> int:
+    """The lane of an item; -1 where it was read lean, which happens only to who has all lanes, all as far."""
+    slot = item.record.slot
+    return slot % LANES if slot >= 0 else -1

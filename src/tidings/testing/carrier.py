@@ -1,0 +1,159 @@
+"""The broker of an application under test: one in memory, and what may go wrong on the way to it and from it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+
+from tidings.brokers import Broker, Inbox
+from tidings.clock import Clock
+from tidings.events import Event
+from tidings.testing.activity import Activity
+from tidings.testing.faults import Faults, InjectedFault
+
+HERE = "broker"
+
+
+class Held:
+    """What one group was not handed yet although it came: it follows with the next hand-over, or at its time."""
+
+    def __init__(self) -> None:
+        self.next: list[Event] = []
+        self.delayed: list[tuple[float, Event]] = []  # with the monotonic time from which it may be handed over
+        self.handed: list[Event] = []  # handed over, and not settled: held again when the inbox closes
+        self._wake = asyncio.Event()
+
+    def ring(self) -> None:
+        """Have the receiver look again."""
+        self._wake.set()
+
+    def owing(self, now: float) -> int:
+        """How many events are to be handed over or settled by now."""
+        return len(self.next) + len(self.handed) + sum(due <= now for due, _ in self.delayed)
+
+    def take(self, now: float) -> list[Event]:
+        """What is to be handed over by now."""
+        due = [event for moment, event in self.delayed if moment <= now]
+        self.delayed = [each for each in self.delayed if each[0] > now]
+        taken, self.next = [*self.next, *due], []
+        self.handed += taken
+        return taken
+
+    def settled(self) -> None:
+        """What was handed over is safe with who received it."""
+        self.handed = []
+
+    def back(self, events: Sequence[Event] = ()) -> None:
+        """Hold what was not settled, and these `events`, for the next inbox."""
+        self.next = [*self.handed, *self.next, *events]
+        self.handed = []
+
+    async def rung(self) -> None:
+        """Return at the next ring."""
+        await self._wake.wait()
+        self._wake.clear()
+
+
+class Carrier:
+    """A broker with faults. What it holds back outlives the inbox it was held back from."""
+
+    def __init__(self, broker: Broker, faults: Faults, clock: Clock, activity: Activity) -> None:
+        self.url = broker.url
+        self.capabilities = broker.capabilities
+        self.held: dict[str, Held] = {}
+        self._broker = broker
+        self._faults = faults
+        self._clock = clock
+        self._activity = activity
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        """Hand events over, or fail before or after."""
+        if self._faults.among("fail_before", events, HERE):
+            raise InjectedFault("the broker took nothing")
+        await self._broker.publish(events)
+        self._activity.note()
+        if self._faults.among("fail_after", events, HERE):
+            raise InjectedFault("the broker took the events, and its answer was lost")
+
+    @contextlib.asynccontextmanager
+    async def subscribe(
+        self, patterns: Sequence[str], *, group: str, start: str = "earliest", prefetch: int = 500
+    ) -> AsyncIterator["FaultyInbox"]:
+        """Join a group."""
+        held = self.held.setdefault(group, Held())
+        async with self._broker.subscribe(patterns, group=group, start=start, prefetch=prefetch) as inbox:
+            faulty = FaultyInbox(inbox, held, self._faults, self._clock, self._activity)
+            try:
+                yield faulty
+            finally:
+                await faulty.leave()
+
+    async def close(self) -> None:
+        """Close the broker."""
+        await self._broker.close()
+
+    def ring(self) -> None:
+        """Have everybody look again: time has gone by."""
+        for held in self.held.values():
+            held.ring()
+
+    def next_due(self) -> float | None:
+        """The monotonic time at which the next delayed event may be handed over."""
+        return min((due for held in self.held.values() for due, _ in held.delayed), default=None)
+
+
+class FaultyInbox:
+    """A group's events as they arrive when something goes wrong on the way."""
+
+    def __init__(self, inbox: Inbox, held: Held, faults: Faults, clock: Clock, activity: Activity) -> None:
+        self._inbox = inbox
+        self._held = held
+        self._faults = faults
+        self._clock = clock
+        self._activity = activity
+        self._receiving: asyncio.Task[list[Event]] | None = None
+
+    async def receive(self, at_most: int = 500) -> list[Event]:
+        """The next events, at least one."""
+        while True:
+            events = self._held.take(self._clock.monotonic()) or self._spoilt(await self._arrived(at_most))
+            if events:
+                return events
+
+    async def settle(self) -> None:
+        """Everything received so far is safe."""
+        await self._inbox.settle()
+        self._held.settled()
+        self._activity.note()
+
+    async def leave(self) -> None:
+        """Receive no more; what has arrived meanwhile is held for the next inbox of the group."""
+        receiving, arrived = self._receiving, []
+        if receiving is not None:
+            receiving.cancel()
+            await asyncio.wait([receiving])
+            if not receiving.cancelled() and receiving.exception() is None:
+                arrived = receiving.result()
+        self._held.back(arrived)
+
+    async def _arrived(self, at_most: int) -> list[Event]:
+        """What has arrived; nothing when there is something held to be looked at instead."""
+        receiving = self._receiving = self._receiving or asyncio.create_task(self._inbox.receive(at_most))
+        rung = asyncio.create_task(self._held.rung())
+        try:
+            await asyncio.wait([receiving, rung], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            rung.cancel()
+        if not receiving.done():
+            return []
+        self._receiving = None
+        return receiving.result()
+
+    def _spoilt(self, events: list[Event]) -> list[Event]:
+        """What is handed over of these now."""
+        faults, held = self._faults, self._held
+        held.next += faults.among("duplicate", events, HERE)
+        lost = faults.among("drop", events, HERE)
+        held.next += lost
+        late = faults.among("delay", [event for event in events if event not in lost], HERE)
+        held.delayed += [(self._clock.monotonic() + faults.delay_by, event) for event in late]
+        return faults.shuffled([event for event in events if event not in lost and event not in late], HERE)

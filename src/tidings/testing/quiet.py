@@ -1,0 +1,124 @@
+"""Is everything done? What each group, relay and parked event of an application under test still waits for."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from tidings.clock import Clock
+from tidings.errors import TidingsError
+from tidings.events import Event, PatternSet
+from tidings.log import Log, Parked
+from tidings.log.interface import GroupStatus
+from tidings.log.position import order_in
+from tidings.log.turn import in_turn
+from tidings.testing.calls import Call, Calls
+from tidings.testing.carrier import Carrier
+from tidings.testing.recorded import Recorded
+from tidings.testing.showing import show_event
+
+
+class NotSettled(TidingsError, TimeoutError):
+    """`settle` has waited long enough: `behind`, a line for each thing that is not done."""
+
+    def __init__(self, timeout: float, behind: Iterable[str]) -> None:
+        self.timeout = timeout
+        self.behind = tuple(behind)
+        super().__init__(f"not everything was handled within {timeout:g} s:\n  " + "\n  ".join(self.behind))
+
+
+class Standing(msgspec.Struct):
+    """What is left to do."""
+
+    behind: list[tuple[str, Event | None, int]] = []  # group, the event it is at, how many it has to look at
+    due: list[Parked] = []
+    in_hand: list[Call] = []
+    arriving: int = 0  # events the broker has for this application
+
+    @property
+    def is_quiet(self) -> bool:
+        """Is there nothing left?"""
+        return not (self.behind or self.due or self.in_hand or self.arriving)
+
+    def lines(self, history: Recorded) -> list[str]:
+        """What is left, as a person reads it."""
+        found = [
+            f"{group} is behind by {count}, at {show_event(event) if event else 'events it does not hear'}"
+            for group, event, count in self.behind
+        ]
+        found += [
+            f"{each.group} has {each.type} {each.event_id} parked as {each.state}, and it is due" for each in self.due
+        ]
+        found += [
+            f"{call.group} has {show_event(history.event(call.order))} in hand, attempt {call.attempts}"
+            for call in self.in_hand
+        ]
+        if self.arriving:
+            found.append(f"the broker has {self.arriving} events that have not been taken in")
+        return found
+
+
+class Quiet:
+    """Looks at an application under test from outside."""
+
+    def __init__(
+        self,
+        groups: Mapping[str, PatternSet],
+        log: Log,
+        calls: Calls,
+        history: Recorded,
+        clock: Clock,
+        carrier: Carrier,
+        bus: Log,
+        arrived: Recorded,
+        inbound: tuple[str, PatternSet] | None,
+    ) -> None:
+        self._groups = groups
+        self._log = log
+        self._calls = calls
+        self._history = history
+        self._clock = clock
+        self._carrier = carrier
+        self._bus = bus
+        self._arrived = arrived
+        self._inbound = inbound  # the group in which events are taken in, and what it hears
+
+    async def look(self) -> Standing:
+        """What is left to do now."""
+        await self._history.catch_up()
+        statuses = [each for each in await self._log.ledger.groups() if each.name in self._groups]
+        live = {each.name for each in statuses if each.state == "live"}
+        return Standing(
+            [self._behind(each) for each in statuses if each.lag and each.name in live],
+            [each for each in await self._due() if each.group in live],
+            self._calls.under_way(),
+            await self._arriving(),
+        )
+
+    async def next_due(self) -> float | None:
+        """Seconds until the next parked event, or event delayed by the broker, is due."""
+        waits = [each.due - self._clock.now() for each in await self._log.ledger.parked(state="retry")]
+        if (delayed := self._carrier.next_due()) is not None:
+            waits.append(delayed - self._clock.monotonic())
+        return min((wait for wait in waits if wait > 0), default=None)
+
+    def _behind(self, status: GroupStatus) -> tuple[str, Event | None, int]:
+        hears = self._groups[status.name]
+        ahead = self._history.after(order_in(status.position))
+        return status.name, next((event for event in ahead if hears.matches(event.type)), None), status.lag
+
+    async def _due(self) -> list[Parked]:
+        by_group: dict[str, list[Parked]] = {}
+        for each in await self._log.ledger.parked(limit=100_000):
+            by_group.setdefault(each.group, []).append(each)
+        return [due for parked in by_group.values() for due in in_turn(parked, self._clock.now())]
+
+    async def _arriving(self) -> int:
+        """How many events the broker has that this application hears and has not taken in."""
+        if self._inbound is None:
+            return 0
+        await self._arrived.catch_up()
+        name, hears = self._inbound
+        cursors = [order_in(each.position) for each in await self._bus.ledger.groups() if each.name == name]
+        ahead = self._arrived.after(min(cursors, default=0))
+        held = sum(each.owing(self._clock.monotonic()) for each in self._carrier.held.values())
+        return held + sum(hears.matches(event.type) for event in ahead)

@@ -1,0 +1,49 @@
+"""`Recorded`: all there is in the log of an application under test, as it comes."""
+
+import asyncio
+
+from tidings.errors import ContractError
+from tidings.events import Catalog, Event
+from tidings.log import START, Log, Record
+from tidings.log.record import restore
+from tidings.testing.events import Events
+from tidings.testing.wanted import Words
+
+
+class Recorded:
+    """Follows a log and keeps every event, its data decoded."""
+
+    def __init__(self, log: Log, catalog: Catalog, words: Words, source: str | None = None) -> None:
+        self.events = Events(words)
+        self._log = log
+        self._catalog = catalog
+        self._source = source  # whose events are shown; None: everybody's
+        self._by_order: dict[int, Event] = {}
+        self._seen = START
+        self._looking = asyncio.Lock()
+
+    async def catch_up(self) -> None:
+        """Read what has come since."""
+        async with self._looking:
+            at_head = False
+            while not at_head:
+                found = await self._log.scan(self._seen)
+                events = {each.order: self._restored(each, found.position(each)) for each in found.records}
+                self._by_order |= events
+                self.events.extend(event for event in events.values() if self._source in (None, event.source))
+                self._seen, at_head = found.upto, found.at_head
+
+    def event(self, order: int) -> Event:
+        """The event of an order that was caught up with."""
+        return self._by_order[order]
+
+    def after(self, order: int) -> list[Event]:
+        """Every event past an order, those not shown included."""
+        return [event for each, event in self._by_order.items() if each > order]
+
+    def _restored(self, record: Record, position: str) -> Event:
+        try:
+            data = self._catalog.reader(record.type, record.version)(record.data)
+        except ContractError:  # as the handlers meet it, which say so in their dead letters
+            data = record.data
+        return restore(record, position, data)
