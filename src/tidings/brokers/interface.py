@@ -24,6 +24,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     dead_letters: bool  # it keeps what a group gave up
     fsync: bool  # on disk before `publish` returns
     max_size: int | None = None  # bytes of one event
+    atomic: bool = False  # all events of one publish are taken, or none, whatever happens meanwhile
 
 
 class Inbox(Protocol):

@@ -37,6 +37,7 @@ class LogBroker:
             delay=False,
             dead_letters=False,
             fsync=durable,
+            atomic=True,
         )
         self._clock = clock
         self._log: Log | None = None
