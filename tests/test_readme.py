@@ -74,6 +74,13 @@ def test_every_further_snippet_is_code_that_an_app_accepts(shop: Path) -> None:
         run(shop, "-c", block if "import" in block else f"from tidings import App\n{block}")
 
 
+def test_the_test_of_the_readme_passes(shop: Path) -> None:
+    [block] = [each for each in blocks("python") if "TestApp" in each]
+    [name] = re.findall(r"^async def (\w+)", block, re.MULTILINE)
+
+    run(shop, "-c", f"import asyncio\n{block}\nasyncio.run({name}())")
+
+
 def test_every_command_of_the_table_exists(tmp_path: Path) -> None:
     known = tidings(tmp_path, "--help")
 

@@ -11,6 +11,7 @@ from tests.testing.shop import Gateway, OrderCreated, PaymentCaptured, StockRese
 from tidings import App, Event, Retry
 from tidings.errors import ConfigurationError
 from tidings.testing import ManualClock, NotSettled, TestApp, UnexpectedDeadLetters
+from tidings.testing.quiet import Quiet, Standing
 
 
 @pytest.fixture
@@ -108,6 +109,10 @@ async def test_what_is_published_is_typed_and_selected_by_class_name_or_pattern(
         assert test.published.of(StockReserved) == [StockReserved(1, cds=2)]
         assert [event.type for event in test.published.of("order:*")] == ["order:created", "order:noted"]
         assert isinstance(test.published[0], Event)
+        assert test.published[0] in test.published
+        assert OrderCreated(1, cds=2) in test.published
+        assert OrderCreated(1, cds=3) not in test.published
+        assert "order:noted" in test.published
         assert "order:created  OrderCreated(order_id=1, cds=2)" in repr(test.published)
 
 
@@ -224,6 +229,29 @@ async def test_what_is_not_done_in_time_is_listed() -> None:
     assert "shop.hang has order:created  OrderCreated(order_id=7, cds=1) in hand, attempt 1" in told
     assert "shop.hang is behind by 2, at order:created  OrderCreated(order_id=7, cds=1)" in told
     assert isinstance(late.value, TimeoutError)
+
+
+async def test_waiting_looks_at_nothing_until_something_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, look, release = 0, Quiet.look, asyncio.Event()
+
+    async def counted(quiet: Quiet) -> Standing:
+        nonlocal looks
+        looks += 1
+        return await look(quiet)
+
+    monkeypatch.setattr(Quiet, "look", counted)
+    app = App("shop")
+
+    @app.on(OrderCreated)
+    async def wait(order: OrderCreated) -> None:
+        await release.wait()
+
+    async with TestApp(app) as test:
+        await test.publish(OrderCreated(1))
+        asyncio.get_running_loop().call_later(0.3, release.set)
+        await test.settle()
+        assert len(test.handled) == 1
+    assert looks <= 6
 
 
 async def test_a_paused_group_is_not_waited_for(shop: App) -> None:

@@ -62,6 +62,7 @@ class TestApp(Assertions):
 
     async def __aenter__(self) -> Self:
         """Run the handlers."""
+        _check_loop()
         self._subscriptions = self.app.subscriptions
         self.faults.check(has_broker=self.app.broker_url is not None)
         kind = self._log_kind or ("sqlite" if any(each.form.uses_tx for each in self._subscriptions) else "memory")
@@ -77,6 +78,7 @@ class TestApp(Assertions):
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        __tracebackhide__ = True
         if error is not None:
             self.app.drain = 0.0  # the test has failed: nobody wants to wait for what its handlers wait for
             if self.faults.is_any:
@@ -211,3 +213,11 @@ class TestApp(Assertions):
         await self._stage.sent.catch_up()
         parked = await self.app.log.ledger.parked(limit=100_000)
         self._aside_now = set_aside(parked, self._stage.history)
+
+
+def _check_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError as error:
+        told = "tidings runs on asyncio, and this test does not: with anyio, have anyio_backend return 'asyncio'"
+        raise ConfigurationError(told) from error

@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -33,6 +33,7 @@ class Calls:
     def __init__(self, activity: Activity) -> None:
         self._activity = activity
         self._known: dict[tuple[str, int], Call] = {}
+        self._open: dict[str, dict[int, Call]] = {}  # by group: what no settlement has covered since the latest call
         self._lock = threading.Lock()  # plain handlers are called on threads
 
     def watch(self, subscription: Subscription) -> Subscription:
@@ -48,6 +49,7 @@ class Calls:
             call = self._known.setdefault((group, record.order), Call(group, record.order, _lane(item)))
             call.attempts, call.count, call.under_way = item.attempts + 1, call.count + 1, call.under_way + 1
             call.is_settled = False
+            self._open.setdefault(group, {})[record.order] = call
         error: BaseException | None = None
         try:
             yield
@@ -63,7 +65,7 @@ class Calls:
     def under_way(self) -> list[Call]:
         """The calls that have not returned."""
         with self._lock:
-            return [call for call in self._known.values() if call.under_way]
+            return [call for calls in self._open.values() for call in calls.values() if call.under_way]
 
     def settled(self) -> list[Call]:
         """What went well and is committed, in the order of the log."""
@@ -76,10 +78,17 @@ class Calls:
         with self._lock:
             return [
                 call
-                for (name, order), call in self._known.items()
-                if name == group and not call.is_settled and not call.under_way
+                for order, call in self._open.get(group, {}).items()
+                if not call.under_way
                 if order in cleared or (order <= upto and (call.lane in lanes or call.lane < 0))
             ]
+
+    def settle(self, calls: Iterable[Call]) -> None:
+        """What these calls have done is committed."""
+        with self._lock:
+            for call in calls:
+                call.is_settled = True
+                self._open[call.group].pop(call.order, None)
 
 
 class WatchedForm(Form, frozen=True):

@@ -42,6 +42,12 @@ class Events(Sequence[Event]):
     def __getitem__(self, index: Any) -> Any:
         return self._events[index]
 
+    def __contains__(self, wanted: object) -> bool:
+        """Was this event recorded; or one with this value, or of this class, name or pattern?"""
+        if isinstance(wanted, Event):
+            return any((event.id, event.source) == (wanted.id, wanted.source) for event in self._events)
+        return any(map(self._words.wanted(wanted, {}).fits, self._events))
+
     def __len__(self) -> int:
         return len(self._events)
 

@@ -104,8 +104,7 @@ class WatchedLedger:
             self._lose_before(settlement)
         appended: Appended | None = await self._ledger.settle(settlement)
         calls = self._settled(settlement)
-        for call in calls:
-            call.is_settled = True
+        self._calls.settle(calls)
         await self._history.catch_up()
         self._activity.note()
         lost = self._faults.among("fail_after", self._events(calls), group)
