@@ -1,7 +1,9 @@
 """What goes wrong on purpose: each fault once in each place, seen by handlers that are not ready for it."""
 
+import random
 from collections import Counter
-from typing import Any
+from collections.abc import Callable
+from typing import Any, get_args
 
 import pytest
 
@@ -9,6 +11,7 @@ from tests.testing.shop import Gateway, OrderCreated, PaymentCaptured, StockRese
 from tidings import App, Event
 from tidings.errors import BrokerError, CommitUnknown, ConfigurationError, LogError
 from tidings.testing import Faults, InjectedFault, Nth, TestApp
+from tidings.testing.faults import Kind
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -173,6 +176,26 @@ async def test_relays_go_on_when_the_broker_or_the_log_fails() -> None:
 
         assert sorted(order.order_id for order in test.published.of(OrderCreated)) == list(range(10))
         assert sorted(paid.order_id for paid in test.relayed.of(PaymentCaptured)) == list(range(10))
+
+
+async def test_whatever_goes_wrong_nothing_is_lost_or_done_twice(seed: int, trials: Callable[[int], int]) -> None:
+    chance = random.Random(seed)
+
+    for _ in range(trials(4)):
+        shares: dict[str, Any] = {kind: chance.choice([0.0, 0.1, 0.5]) for kind in get_args(Kind)}
+        faults = Faults(**shares, delay_by=40, seed=chance.randrange(2**32))
+        gateway = Gateway()
+        async with TestApp(relayed_shop(gateway), log=chance.choice(["memory", "sqlite"]), faults=faults) as test:
+            for number in range(20):
+                await test.arrive(OrderCreated(number), source="web")
+            await test.publish(OrderCreated(20))
+            await test.settle(timeout=30)
+            await test.advance(41, timeout=30)
+
+            assert sorted(order.order_id for order in test.published.of(OrderCreated)) == list(range(21))
+            assert sorted(paid.order_id for paid in test.published.of(PaymentCaptured)) == list(range(21))
+            assert {paid.order_id for paid in test.relayed.of(PaymentCaptured)} == set(range(21))
+        assert gateway.charged == dict.fromkeys(range(21), 1), repr(faults)
 
 
 async def arrive_together(test: TestApp, count: int) -> None:

@@ -17,6 +17,7 @@ class Held:
     """What one group was not handed yet although it came: it follows with the next hand-over, or at its time."""
 
     def __init__(self) -> None:
+        self.arrived: list[Event] = []  # from the carrier, and not looked at yet
         self.next: list[Event] = []
         self.delayed: list[tuple[float, Event]] = []  # with the monotonic time from which it may be handed over
         self.handed: list[Event] = []  # handed over, and not settled: held again when the inbox closes
@@ -28,23 +29,22 @@ class Held:
 
     def owing(self, now: float) -> int:
         """How many events are to be handed over or settled by now."""
-        return len(self.next) + len(self.handed) + sum(due <= now for due, _ in self.delayed)
+        return len(self.arrived) + len(self.next) + len(self.handed) + sum(due <= now for due, _ in self.delayed)
 
     def take(self, now: float) -> list[Event]:
         """What is to be handed over by now."""
         due = [event for moment, event in self.delayed if moment <= now]
         self.delayed = [each for each in self.delayed if each[0] > now]
         taken, self.next = [*self.next, *due], []
-        self.handed += taken
         return taken
 
     def settled(self) -> None:
         """What was handed over is safe with who received it."""
         self.handed = []
 
-    def back(self, events: Sequence[Event] = ()) -> None:
-        """Hold what was not settled, and these `events`, for the next inbox."""
-        self.next = [*self.handed, *self.next, *events]
+    def back(self) -> None:
+        """Hold what was not settled for the next inbox."""
+        self.next = [*self.handed, *self.next]
         self.handed = []
 
     async def rung(self) -> None:
@@ -110,14 +110,17 @@ class FaultyInbox:
         self._faults = faults
         self._clock = clock
         self._activity = activity
-        self._receiving: asyncio.Task[list[Event]] | None = None
+        self._fetching: asyncio.Task[None] | None = None
 
     async def receive(self, at_most: int = 500) -> list[Event]:
         """The next events, at least one."""
         while True:
             events = self._held.take(self._clock.monotonic()) or self._spoilt(await self._arrived(at_most))
             if events:
+                self._held.handed += events
                 return events
+            if not self._held.handed:
+                await self.settle()  # all that came is held here
 
     async def settle(self) -> None:
         """Everything received so far is safe."""
@@ -126,27 +129,35 @@ class FaultyInbox:
         self._activity.note()
 
     async def leave(self) -> None:
-        """Receive no more; what has arrived meanwhile is held for the next inbox of the group."""
-        receiving, arrived = self._receiving, []
-        if receiving is not None:
-            receiving.cancel()
-            await asyncio.wait([receiving])
-            if not receiving.cancelled() and receiving.exception() is None:
-                arrived = receiving.result()
-        self._held.back(arrived)
+        """Receive no more."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.wait([self._fetching])
+            if not self._fetching.cancelled():
+                self._fetching.exception()  # whoever comes next meets the trouble anew
+        self._held.back()
 
     async def _arrived(self, at_most: int) -> list[Event]:
         """What has arrived; nothing when there is something held to be looked at instead."""
-        receiving = self._receiving = self._receiving or asyncio.create_task(self._inbox.receive(at_most))
+        if not self._held.arrived:
+            await self._news(at_most)
+        arrived, self._held.arrived = self._held.arrived, []
+        return arrived
+
+    async def _news(self, at_most: int) -> None:
+        """Return when something has arrived, or the test has rung."""
+        fetching = self._fetching = self._fetching or asyncio.create_task(self._fetch(at_most))
         rung = asyncio.create_task(self._held.rung())
         try:
-            await asyncio.wait([receiving, rung], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([fetching, rung], return_when=asyncio.FIRST_COMPLETED)
         finally:
             rung.cancel()
-        if not receiving.done():
-            return []
-        self._receiving = None
-        return receiving.result()
+        if fetching.done():
+            self._fetching = None
+            fetching.result()
+
+    async def _fetch(self, at_most: int) -> None:
+        self._held.arrived += await self._inbox.receive(at_most)
 
     def _spoilt(self, events: list[Event]) -> list[Event]:
         """What is handed over of these now."""
