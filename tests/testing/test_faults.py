@@ -239,6 +239,26 @@ def test_what_chooses_nothing_is_refused(which: Any) -> None:
         Faults(drop=which)
 
 
+async def test_a_predicate_sees_an_event_as_handlers_do_wherever_it_is() -> None:
+    def is_third(event: Event) -> bool:
+        return isinstance(event.data, OrderCreated) and event.data.order_id == 3
+
+    faults = Faults(drop=is_third, duplicate=is_third, fail_before=is_third, fail_after=is_third)
+
+    async with TestApp(relayed_shop(Gateway()), faults=faults) as test:
+        await arrive_together(test, 5)
+        await test.settle()
+
+    places = {(met.kind, met.where) for met in faults.met}
+    assert {met.event.data for met in faults.met} == {OrderCreated(3)}
+    assert places == {
+        ("drop", "broker"),
+        *((kind, "shop.reserve") for kind in ("duplicate", "fail_before", "fail_after")),
+        *((kind, "broker") for kind in ("duplicate",)),
+        *((kind, "log") for kind in ("fail_before", "fail_after")),
+    }
+
+
 async def test_the_seed_is_told_with_a_failure() -> None:
     async def fail() -> None:
         async with TestApp(new_shop(Gateway()), faults=Faults(duplicate=0.5, seed=42)):

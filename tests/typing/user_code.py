@@ -8,6 +8,7 @@ from typing import Any, assert_type
 
 from tidings import App, Delivery, Reject, Retry, Transaction
 from tidings.events import Catalog, Contract, Event, contract, contract_of, event, upcast
+from tidings.testing import Faults, TestApp
 
 
 @event("shop:address")
@@ -129,3 +130,12 @@ async def use(connection: sqlite3.Connection) -> None:
         assert_type(await app.send("order:ship", {"order_id": 1}), Event)
         if not (await app.health()).healthy:
             raise RuntimeError
+
+
+async def try_it() -> None:
+    async with TestApp(app, faults=Faults(duplicate=0.2, fail_after=OrderCreated)) as test:
+        assert_type(await test.publish(StockReserved(1)), Event)
+        await test.settle()
+        assert_type(test.published.of(StockReserved), list[StockReserved])
+        assert_type(test.published.of("order:*"), list[Event])
+        assert_type(test.assert_handled(StockReserved, group=keep).attempts, int)

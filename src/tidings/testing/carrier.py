@@ -157,7 +157,8 @@ class FaultyInbox:
             fetching.result()
 
     async def _fetch(self, at_most: int) -> None:
-        self._held.arrived += await self._inbox.receive(at_most)
+        events = await self._inbox.receive(at_most)
+        self._held.arrived += events  # not in one line: the list may be another one after the await
 
     def _spoilt(self, events: list[Event]) -> list[Event]:
         """What is handed over of these now."""

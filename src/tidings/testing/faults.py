@@ -76,6 +76,7 @@ class Faults:
         self.seed = random.SystemRandom().randrange(2**32) if seed is None else seed
         self.delay_by = delay_by
         self.met: list[Met] = []
+        self.readable: Callable[[Event], Event] = _as_it_is  # the test application's: data as handlers see it
         self._which: dict[Kind, Which] = {
             "drop": drop,
             "duplicate": duplicate,
@@ -134,9 +135,10 @@ class Faults:
         if not self._which[kind] or key in self._asked:
             return False
         self._asked.add(key)
-        strikes = self._chooses[kind](event, where, self._chance(kind, where))
+        shown = self.readable(event)
+        strikes = self._chooses[kind](shown, where, self._chance(kind, where))
         if strikes:
-            self.met.append(Met(kind, where, event))
+            self.met.append(Met(kind, where, shown))
         return strikes
 
     def _chance(self, kind: Kind, where: str) -> random.Random:
@@ -146,6 +148,10 @@ class Faults:
 
 
 _Chooser = Callable[[Event, str, random.Random], bool]
+
+
+def _as_it_is(event: Event) -> Event:
+    return event
 
 
 def _chooser(which: Which) -> _Chooser:

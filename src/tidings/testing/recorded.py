@@ -1,6 +1,9 @@
 """`Recorded`: all there is in the log of an application under test, as it comes."""
 
 import asyncio
+from typing import Any
+
+import msgspec
 
 from tidings.errors import ContractError
 from tidings.events import Catalog, Event
@@ -41,9 +44,17 @@ class Recorded:
         """Every event past an order, those not shown included."""
         return [event for each, event in self._by_order.items() if each > order]
 
+    def readable(self, event: Event) -> Event:
+        """An event on its way, with its data as handlers see it."""
+        if not isinstance(event.data, msgspec.Raw):
+            return event
+        return msgspec.structs.replace(event, data=self._decoded(event.type, event.version, event.data))
+
     def _restored(self, record: Record, position: str) -> Event:
+        return restore(record, position, self._decoded(record.type, record.version, record.data))
+
+    def _decoded(self, type: str, version: int, data: Any) -> Any:
         try:
-            data = self._catalog.reader(record.type, record.version)(record.data)
+            return self._catalog.reader(type, version)(data)
         except ContractError:  # as the handlers meet it, which say so in their dead letters
-            data = record.data
-        return restore(record, position, data)
+            return data

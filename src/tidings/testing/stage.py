@@ -18,11 +18,11 @@ from tidings.log import Log, open_log
 from tidings.testing.activity import Activity
 from tidings.testing.calls import Calls
 from tidings.testing.carrier import Carrier
+from tidings.testing.clock import StillClock
 from tidings.testing.faults import Faults
 from tidings.testing.log import WatchedLog
 from tidings.testing.quiet import Quiet
 from tidings.testing.recorded import Recorded
-from tidings.testing.time import StillClock
 from tidings.testing.wanted import Words
 
 _DRAIN = 1.0  # seconds that handlers have at the end of a test
@@ -40,6 +40,7 @@ class Stage:
         self.calls = Calls(self.activity)
         self.history = Recorded(log, self.catalog, self.words)
         self.sent = Recorded(bus, self.catalog, self.words, app.name)
+        faults.readable = self.history.readable
         self.has_broker = app.broker_url is not None
         self._app = app
         self._bus = bus
