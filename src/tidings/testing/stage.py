@@ -25,7 +25,7 @@ from tidings.testing.quiet import Quiet
 from tidings.testing.recorded import Recorded
 from tidings.testing.wanted import Words
 
-_DRAIN = 1.0  # seconds that handlers have at the end of a test
+_DRAIN = 3.0  # seconds that handlers have at the end of a test
 _numbers = itertools.count(1)
 
 
