@@ -1,6 +1,5 @@
 """`Substitutes`: what a test puts in the place of an application's own parts, and takes away again without a trace."""
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -50,7 +49,6 @@ def substituted(app: Any, parts: Substitutes) -> Iterator[None]:
         _open_log=parts.open_log,
         _connect=parts.connect,
         _subscriptions=[parts.watched(each) for each in app.subscriptions],
-        _opening=asyncio.Lock(),  # of this test's event loop
     )
     try:
         yield
