@@ -22,6 +22,7 @@ from tidings.app.transaction import AppTransaction, ExistingTransaction, joined
 from tidings.concurrency import here
 from tidings.errors import LogClosed, LogLocked, NoAnswer, UsedAfterFork, WouldBlock
 from tidings.events import Event
+from tidings.handling.delivery import current
 from tidings.handling.outgoing import Outgoing
 from tidings.log import Log
 
@@ -94,7 +95,12 @@ class SyncDoor:
         headers: dict[str, str | int | bool] | None = None,
     ) -> Event:
         """Publish an event and return it as recorded, once it is safe; see `App.publish`."""
-        given = {"id": id, "key": key, "subject": subject, "correlation_id": correlation_id, "headers": headers}
+        given: Any = {"id": id, "key": key, "subject": subject, "correlation_id": correlation_id, "headers": headers}
+        if current.get() is None:  # else it has a cause, which may have to be read
+            log, outgoing = self._opened("publish")
+            if log.append_blocking is not None:
+                made = outgoing.event(event, data=data, **given)
+                return self._append(log, made, public=outgoing.is_public(made.type))
         published: Event = self.wait_for("publish", lambda: self._app.publish(event, data, **given))
         return published
 
@@ -169,6 +175,15 @@ class SyncDoor:
         finally:
             future.cancel()  # whatever ended the wait, a KeyboardInterrupt too: nobody wants it any more
 
+    def _append(self, log: Log, event: Event, *, public: bool) -> Event:
+        """Record an event on this very thread: a hop to the portal and its answer would cost more than the rest."""
+        assert log.append_blocking is not None
+        try:
+            appended = log.append_blocking([event], public=public, timeout=self.timeout)
+        except TimeoutError:
+            raise NoAnswer("publish", self.timeout) from None
+        return msgspec.structs.replace(event, position=appended.first)
+
     def _submit(self, work: Work[Result]) -> Future[Result]:
         with self._lock():
             self._check_process()
@@ -207,18 +222,18 @@ class SyncDoor:
 
     @contextlib.contextmanager
     def _existing(self, connection: object) -> Iterator[ExistingTransaction]:
-        log, outgoing = self._opened()
+        log, outgoing = self._opened("transaction")
         with joined(log, outgoing, connection) as tx:
             yield tx
 
-    def _opened(self) -> tuple[Log, Outgoing]:
+    def _opened(self, call: str) -> tuple[Log, Outgoing]:
         """The open log, and what makes events for it."""
-        _check_may_wait("transaction")
+        _check_may_wait(call)
         if self._portal is not None and self._portal.is_open:  # it stays open, so that nobody need be asked
             self._check_process()
             return self._app.log, self._app._outgoing
         try:
-            opened: tuple[Log, Outgoing] = self.wait_for("transaction", self._app._ready)
+            opened: tuple[Log, Outgoing] = self.wait_for(call, self._app._ready)
         except LogLocked as error:
             raise LogLocked(error.pid, error.path, advice=_OPEN_FIRST) from error
         return opened

@@ -220,7 +220,10 @@ class Log(Protocol):
 
     @property
     def append_blocking(self) -> Callable[..., Appended] | None:
-        """`append_blocking(events, *, public=True)`, for plain threads; None where only the event loop can append."""
+        """`append_blocking(events, *, public=True, timeout=None)` for plain threads; None where only a loop can append.
+
+        It raises TimeoutError after so many seconds in vain: it may yet be recorded.
+        """
 
     async def absorb(self, events: Sequence[Event], *, public: bool = False) -> int:
         """Record those not yet recorded, and say how many were new: the inbox."""

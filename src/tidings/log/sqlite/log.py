@@ -99,14 +99,16 @@ class SqliteLog:
         appended: Appended = await self.threads.write(run, weight=len(drafts))
         return appended
 
-    def append_blocking(self, events: Sequence[Event], *, public: bool = True) -> Appended:
+    def append_blocking(
+        self, events: Sequence[Event], *, public: bool = True, timeout: float | None = None
+    ) -> Appended:
         """Record `events` from a plain thread, which commits them itself when nobody else is writing."""
         drafts = [draft(event, public=public) for event in events]
 
         def run(session: Session, careful: bool) -> Appended:
             return session.append(drafts, careful=careful)
 
-        appended: Appended = self.threads.write_blocking(run, weight=len(drafts))
+        appended: Appended = self.threads.write_blocking(run, weight=len(drafts), timeout=timeout)
         return appended
 
     async def absorb(self, events: Sequence[Event], *, public: bool = False) -> int:

@@ -15,9 +15,7 @@ from tidings.log.sqlite.patience import lock_within
 from tidings.log.sqlite.schema import add_epoch, epochs, migrate, tip_of
 from tidings.log.sqlite.sidecar import Head, Sidecar
 from tidings.log.sqlite.threads import Threads
-from tidings.log.sqlite.writer import Writer
-
-_BUSY_SECONDS = 5.0  # for writers outside tidings; ours queue at the flock
+from tidings.log.sqlite.writer import BUSY_SECONDS, Writer
 
 
 class Parts(NamedTuple):
@@ -81,7 +79,7 @@ def _connect(path: Path, synchronous: str) -> sqlite3.Connection:
     if synchronous.upper() not in ("FULL", "NORMAL", "EXTRA"):
         raise LogError(f"synchronous={synchronous!r} is not a way to keep events: use FULL, NORMAL or EXTRA")
     connection = sqlite3.connect(
-        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
     )
     try:
         connection.execute("PRAGMA journal_mode = WAL")

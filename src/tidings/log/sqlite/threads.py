@@ -63,10 +63,10 @@ class Threads:
         with self._impatience(job):
             return await self.writer.submit(job)
 
-    def write_blocking(self, run: Run, *, weight: int = 1) -> Any:
-        """Run a job from a plain thread, and block until it is committed."""
+    def write_blocking(self, run: Run, *, weight: int = 1, timeout: float | None = None) -> Any:
+        """Run a job from a plain thread, and block until it is committed, at most `timeout` seconds."""
         self.check_open()
-        return self.writer.run(Job(run, weight=weight, plain=True))
+        return self.writer.run(Job(run, weight=weight, plain=True), timeout)
 
     @contextlib.contextmanager
     def _impatience(self, job: Job) -> Iterator[None]:

@@ -28,6 +28,7 @@ from tidings.log.sqlite.session import Session
 from tidings.log.sqlite.sidecar import Head, Sidecar
 
 Hook = Callable[[str], None]
+BUSY_SECONDS = 5.0  # that SQLite waits for writers outside tidings; ours queue at the flock
 _MOST_JOBS = 500
 _STUCK_AFTER = 3.0  # seconds without a batch finished, when all has to end
 _CHECKPOINT_WEIGHT = 1000  # about so many pages, of 4 KiB; what is longer makes each flush dearer
@@ -86,15 +87,23 @@ class Writer:
             self._queue.put(job)
         return job.future
 
-    def run(self, job: Job) -> Any:
-        """Run a `plain` job and wait for it: on the calling thread when nobody else writes, else queued."""
-        if self._turn.acquire(blocking=False):
+    def run(self, job: Job, timeout: float | None = None) -> Any:
+        """Run a `plain` job and wait for it: on the calling thread when nobody else writes, else queued.
+
+        Raises:
+            TimeoutError: it was queued for so many seconds; it may yet be committed if it had begun.
+        """
+        can_wait = timeout is None or timeout > BUSY_SECONDS
+        if can_wait and self._turn.acquire(blocking=False):
             try:
                 if not self._closed and self._queue.empty() and self._sidecar.try_lock():
                     return _given(self._locked([job])[0])
             finally:
                 self._turn.release()
-        return self.submit(job).result()
+        try:
+            return self.submit(job).result(timeout)
+        finally:
+            job.future.cancel()  # whatever ended the wait: nobody wants it any more
 
     def refuse_behind(self, job: Job) -> bool:
         """Refuse what is queued while `job` does not come to its end; False when it has, or has not begun."""
