@@ -100,6 +100,7 @@ class LogInbox:
         self._control = -1
         self._cursor: Position = ""  # as last settled
         self._received: Position = ""  # as far as it has looked
+        self._passing: frozenset[int] = frozenset()  # what an operator has set aside for this group
         self._owing = False  # events were handed over that are not settled
 
     async def receive(self, at_most: int = 500) -> list[Event]:
@@ -137,12 +138,14 @@ class LogInbox:
         if self._lease is None or (control != self._control and not self._owing):
             self._control = control
             before, self._lease = self._lease, await self._log.ledger.claim(self._group, self._member)
+            self._passing = (await self._log.ledger.held(self._lease)).passing
             if before is None or before.fence != self._lease.fence:
                 self._cursor = self._received = self._lease.cursor
         return self._lease
 
     def _where(self, lease: Lease) -> Where:
-        return Where(self._types, None if len(lease.lanes) == LANES else frozenset(lease.lanes))
+        lanes = None if len(lease.lanes) == LANES else frozenset(lease.lanes)
+        return Where(self._types, lanes, passing=self._passing)
 
 
 async def _pulse(log: Log, member: str) -> None:

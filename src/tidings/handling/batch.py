@@ -42,6 +42,7 @@ class Batch:
         self.held: dict[str, int] = {}
         self.hung: set[str] = set()  # keys whose handler has not returned from a call that timed out
         self.blocked = 0
+        self.passing: frozenset[int] = frozenset()  # orders ahead that an operator has set aside
         self.next_due: float | None = None
         self._stuck: set[str] = set()  # keys whose head failed again while the parked events are gone through
         self.effects: list[tuple[int, Sequence[Draft]]] = []

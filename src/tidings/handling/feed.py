@@ -42,9 +42,11 @@ class Feed:
         self._limit = limit
         self._looks: OrderedDict[tuple[str, Where], asyncio.Task[Fetched]] = OrderedDict()
 
-    async def look(self, after: str, lanes: frozenset[int] | None, *, lean: bool) -> Fetched:
-        """What comes after `after` in these lanes (None: all of them), at once."""
-        where = Where(types=self._types, lanes=lanes, public=self._public, lean=lean)
+    async def look(
+        self, after: str, lanes: frozenset[int] | None, *, lean: bool, passing: frozenset[int] = frozenset()
+    ) -> Fetched:
+        """What comes after `after` in these lanes (None: all of them), at once; orders in `passing` are left out."""
+        where = Where(types=self._types, lanes=lanes, public=self._public, lean=lean, passing=passing)
         fetched = await asyncio.shield(self._begin(after, where))
         if not fetched.slice.at_head:
             _ = self._begin(fetched.slice.upto, where)  # the reader's thread need not wait for the handlers

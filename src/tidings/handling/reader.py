@@ -22,6 +22,7 @@ from tidings.log import Lease, Log
 from tidings.log.interface import LANES
 from tidings.log.position import order_in
 
+BLOCKED_LIMIT = "blocked_limit"  # what the reason of a pause begins with when no operator wished it
 _FLUSH_AFTER = 0.2  # seconds a batch may run before what is done is settled
 _IDLE = 5.0  # the bell wakes earlier; the application's pulse rings it when the file holds more than was heard of
 _HUNG = 1.0  # seconds between looks at retries while some of them are due and their handler hangs
@@ -115,7 +116,7 @@ class Reader:
         held = await self._log.ledger.held(self.settling.held)
         batch.held.clear()
         batch.held.update(held.keys)
-        batch.next_due, batch.blocked = held.next_due, held.blocked
+        batch.next_due, batch.blocked, batch.passing = held.next_due, held.blocked, held.passing
         if batch.hung and batch.next_due is not None:  # it may be theirs, and theirs must wait
             batch.next_due = max(batch.next_due, self._clock.now() + _HUNG)
 
@@ -128,7 +129,7 @@ class Reader:
             return False
         lanes = None if len(lease.lanes) == LANES else frozenset(lease.lanes)
         lean = self.subscription.takes_data_alone and not self.batch.held and not lease.uneven
-        fetched = await self.feed.look(after, lanes, lean=lean)
+        fetched = await self.feed.look(after, lanes, lean=lean, passing=self._passing())
         if not await self._run(self._wanted(fetched.slice.records and self.feed.own(fetched, self._hears), lease)):
             return True
         settling.cursor = order_in(fetched.slice.upto)
@@ -140,6 +141,13 @@ class Reader:
         # The slice may be one that a faster group has fetched, and its end no longer that of the log.
         return not fetched.slice.at_head or settling.position(settling.cursor) < self._log.bell.tip
 
+    def _passing(self) -> frozenset[int]:
+        """What is left out of the next look; once all of it lies behind, looks are shared with other groups again."""
+        batch = self.batch
+        if batch.passing and self.settling.cursor >= max(batch.passing):
+            batch.passing = frozenset()
+        return batch.passing
+
     def _wanted(self, items: list[Any], lease: Lease) -> list[Item]:
         """Without what a lane that is further than others has done already."""
         if not lease.uneven:
@@ -150,7 +158,8 @@ class Reader:
         """More and more events wait behind others: an operator has to look."""
         name = self.subscription.name
         say(logging.ERROR, "pause", group=name, blocked=self.batch.blocked, reason="blocked_limit")
-        await self._log.ledger.set_state(name, "paused")
+        why = f"{self.batch.blocked:,} events wait behind others: see 'tidings dead list'"
+        await self._log.ledger.set_state(name, "paused", f"{BLOCKED_LIMIT}: {why}")
 
     async def _run(self, items: list[Item]) -> bool:
         """Have every item answered, and settle on the way when that takes long; False when it ended before."""

@@ -124,7 +124,7 @@ class Settling:
             return
         after, last = min(lean) - 1, max(lean)
         while after < last:
-            found = await self._log.scan(self.position(after), Where(), 1000)
+            found = await self._log.scan(self.position(after), Where(passing=self._batch.passing), 1000)
             for record in found.records:
                 if record.order in lean:
                     _fill(lean[record.order].record, record)

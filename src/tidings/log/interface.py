@@ -5,7 +5,7 @@ the events it returned, what it set aside. A projection, an outbox, a saga and a
 a named group with a cursor.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from enum import Enum
 from typing import Any, Literal, Protocol
@@ -18,6 +18,7 @@ from tidings.log.position import START, Epoch, Position
 from tidings.log.record import Draft, Record
 
 LANES = 16
+ORPHAN_AFTER = 7 * 86_400.0  # seconds
 
 
 class Expected(Enum):
@@ -51,6 +52,7 @@ class Where(msgspec.Struct, frozen=True):
     lanes: frozenset[int] | None = None  # a lane holds the slots that leave it as remainder of LANES
     public: bool = False
     lean: bool = False
+    passing: frozenset[int] = frozenset()  # orders that are not even looked at, damaged ones among them
 
 
 ALL = Where()
@@ -71,11 +73,15 @@ class Slice(msgspec.Struct):
 
 
 class Group(msgspec.Struct, frozen=True):
-    """A named reader: `patterns` say what it hears (none: it reads nothing), `start` where a new one begins."""
+    """A named reader: `patterns` say what it hears (none: it reads nothing), `start` where a new one begins.
+
+    When nobody has run it for `orphan_after` seconds it is an orphan: nothing is kept for it any more.
+    """
 
     name: str
     patterns: tuple[str, ...] = ("**",)
     start: Literal["earliest", "latest"] | Position = "earliest"
+    orphan_after: float = ORPHAN_AFTER
 
 
 class Lease(msgspec.Struct):
@@ -113,6 +119,16 @@ class Parked(msgspec.Struct):
     group: str = ""
     blocks: bool = True  # a dead letter of a rejected event, or of one without a key, holds nobody up
     record: Record | None = None
+    changed_at: float = 0.0  # when it came into this state: a dead letter's death
+    position: Position = ""  # told to whoever asks; a settlement need not say it
+
+
+class ParkedList(list[Parked]):
+    """Some parked events, and how many `more` there are than were asked for."""
+
+    def __init__(self, found: Iterable[Parked], more: int = 0) -> None:
+        super().__init__(found)
+        self.more = more
 
 
 class Held(msgspec.Struct):
@@ -121,6 +137,7 @@ class Held(msgspec.Struct):
     keys: dict[str, int]
     next_due: float | None
     blocked: int = 0
+    passing: frozenset[int] = frozenset()  # orders ahead that an operator has set aside: they are passed over
 
 
 class Transaction(Protocol):
@@ -172,8 +189,20 @@ class Settlement(msgspec.Struct):
     work: Work | None = None
 
 
+class Report(msgspec.Struct, frozen=True):
+    """What one member last said of its work on a group; every member of a group may say something else."""
+
+    group: str
+    member: str
+    at: float  # seconds since 1970 UTC
+    handled: float = 0.0  # events a second
+    arriving: float = 0.0  # events for this group that were recorded, a second
+    seconds: float = 0.0  # from one event's call to the next one's, on average
+    hindrance: str = ""  # what keeps this process from getting on, in words
+
+
 class GroupStatus(msgspec.Struct, frozen=True):
-    """A group as operators see it."""
+    """A group as operators see it: `live`, `paused` by somebody, or `orphaned`, as nobody has run it for long."""
 
     name: str
     patterns: tuple[str, ...]
@@ -183,7 +212,11 @@ class GroupStatus(msgspec.Struct, frozen=True):
     retry: int
     blocked: int
     dead: int
-    members: tuple[str, ...]
+    members: tuple[str, ...]  # those alive that own lanes
+    last_seen: float = 0.0  # when somebody last ran it; to about an hour, where that process died with its machine
+    why: str = ""  # the reason of a pause
+    note: str = ""  # see `Ledger.note`
+    reports: tuple[Report, ...] = ()
 
 
 class Log(Protocol):
@@ -324,8 +357,20 @@ class Ledger(Protocol):
     async def groups(self) -> list[GroupStatus]:
         """Every group there is that reads: one without patterns only settles who has a duty, and is left out."""
 
-    async def parked(self, group: str | None = None, state: str | None = None, limit: int = 1000) -> list[Parked]:
-        """What is set aside, with records, oldest first."""
+    async def parked(
+        self, group: str | None = None, state: str | None = None, limit: int = 1000, *, since: float = 0.0
+    ) -> ParkedList:
+        """What is set aside, with records, oldest first; with `since` only what came into its state after that."""
+
+    async def set_aside(self, group: str, position: Position, reason: str) -> None:
+        """Make one event a dead letter of a group that has not answered it, so that the group passes over it.
+
+        It holds nobody up. Its data need not be readable: this is how a group gets past a damaged record.
+
+        Raises:
+            ConfigurationError: there is no such group, or no event there, or the group has answered it.
+            LogTruncated: this log has no such position.
+        """
 
     async def retry(self, group: str, orders: Sequence[int] | None = None) -> int:
         """Make dead (or waiting) events due now, all of the group unless `orders` says which; says how many."""
@@ -336,11 +381,20 @@ class Ledger(Protocol):
         Says how many were dropped in all.
         """
 
-    async def set_state(self, group: str, state: Literal["live", "paused"]) -> None:
-        """Pause or resume a group, for all its members."""
+    async def set_state(self, group: str, state: Literal["live", "paused"], why: str = "") -> None:
+        """Pause or resume a group, for all its members; `why` is shown to whoever looks."""
 
     async def reset(self, group: str, to: Position) -> None:
         """Move every lane to `to` and forget what is parked: the group hears from there again."""
 
     async def forget(self, group: str) -> None:
         """Delete a group with all it has parked."""
+
+    async def report(self, reports: Sequence[Report]) -> None:
+        """Have members' words about their work shown with their groups; each stands until the next, or they leave."""
+
+    async def note(self, group: str, before: str, after: str, events: Sequence[Draft] = ()) -> bool:
+        """Replace the group's note and record `events`, in one transaction, if the note is still `before`; was it?
+
+        The note is for whoever watches groups: what has been told must be told once, whichever process does it.
+        """

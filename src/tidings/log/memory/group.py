@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
-from tidings.log.balance import share
-from tidings.log.interface import LANES, GroupStatus, Lease, Parked
+from tidings.log.balance import share, whole
+from tidings.log.interface import LANES, ORPHAN_AFTER, Group, GroupStatus, Lease, Parked, Report
 from tidings.log.position import Epoch
 
 
@@ -23,15 +23,20 @@ class KnownGroup:
 
     patterns: tuple[str, ...]
     lanes: list[Lane]
+    last_seen: float = 0.0  # when somebody last ran it
+    orphan_after: float = ORPHAN_AFTER
+    why: str = ""  # the reason of a pause
+    note: str = ""
+    reports: dict[str, Report] = field(default_factory=dict)  # by member
     state: Literal["live", "paused"] = "live"
     fence: int = 0  # the last one given out
     members: set[str] = field(default_factory=set)
     parked: dict[int, Parked] = field(default_factory=dict)  # by order
 
     @classmethod
-    def starting(cls, patterns: tuple[str, ...], start: int) -> Self:
+    def starting(cls, group: Group, start: int, now: float) -> Self:
         """A new group, all of whose lanes begin after order `start`."""
-        return cls(patterns, [Lane(start) for _ in range(LANES)])
+        return cls(group.patterns, [Lane(start) for _ in range(LANES)], now, group.orphan_after)
 
     def take_share(self, member: str) -> bool:
         """Give `member` its fair share of the lanes; says whether anything changed. See `share`."""
@@ -56,9 +61,12 @@ class KnownGroup:
         owned = {number for number in self._owned(lease.member) if self.lanes[number].fence == lease.fence}
         return bool(owned) and owned == lease.lanes.keys()
 
-    def give_back(self, member: str) -> None:
+    def give_back(self, member: str, now: float) -> None:
         """Free the lanes of `member`, who is one no more."""
+        if member in self.members:
+            self.last_seen = max(self.last_seen, now)
         self.members.discard(member)
+        self.reports.pop(member, None)
         for number in self._owned(member):
             self.lanes[number].owner = None
 
@@ -69,20 +77,26 @@ class KnownGroup:
         for lane in self.lanes:
             lane.position, lane.owner = order, None
 
-    def status(self, name: str, epoch: Epoch, tip: int) -> GroupStatus:
+    def status(self, name: str, epoch: Epoch, tip: int, alive: set[str], now: float) -> GroupStatus:
         """The group as operators see it."""
         position = min(lane.position for lane in self.lanes)
         states = [one.state for one in self.parked.values()]
+        members = sorted({whole(lane.owner) for lane in self.lanes if lane.owner is not None} & alive)
+        last_seen = now if members else self.last_seen
         return GroupStatus(
             name,
             self.patterns,
-            self.state,
+            "orphaned" if now - last_seen > self.orphan_after else self.state,
             epoch.position(position),
             tip - position,
             states.count("retry"),
             states.count("blocked"),
             states.count("dead"),
-            tuple(sorted({lane.owner for lane in self.lanes if lane.owner is not None})),
+            tuple(members),
+            last_seen,
+            self.why,
+            self.note,
+            tuple(self.reports.values()),
         )
 
     def _owned(self, member: str) -> set[int]:

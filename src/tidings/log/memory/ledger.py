@@ -3,15 +3,30 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
+from msgspec.structs import replace
+
 from tidings.clock import Clock
 from tidings.errors import ConfigurationError, Fenced
 from tidings.log.balance import whole
-from tidings.log.interface import Appended, Group, GroupStatus, Held, Lease, Parked, Settlement
+from tidings.log.interface import (
+    LANES,
+    Appended,
+    Group,
+    GroupStatus,
+    Held,
+    Lease,
+    Parked,
+    ParkedList,
+    Report,
+    Settlement,
+)
 from tidings.log.memory import parked
 from tidings.log.memory.group import KnownGroup
 from tidings.log.memory.state import State
 from tidings.log.memory.transaction import no_sql
 from tidings.log.position import Position
+from tidings.log.record import Draft
+from tidings.log.refusals import answered, nothing_there
 from tidings.log.turn import in_turn
 
 
@@ -37,7 +52,7 @@ class MemoryLedger:
         await self._ready()
         self._entered.discard(member)
         self._state.alive.discard(member)
-        self._state.bury([name for name in self._members() if whole(name) == member])
+        self._state.bury([name for name in self._members() if whole(name) == member], self._clock.now())
         self._state.ring(control=True)
 
     async def pulse(self, member: str) -> None:
@@ -45,17 +60,17 @@ class MemoryLedger:
         await self._ready()
         lost = sorted(name for name in self._members() if whole(name) not in self._state.alive)
         if lost:
-            self._state.bury(lost)
+            self._state.bury(lost, self._clock.now())
             self._state.ring(control=True)
 
     async def join(self, group: Group) -> None:
         """Record the group's start, if it is new."""
         await self._ready()
-        known = self._state.groups.get(group.name)
+        known, now = self._state.groups.get(group.name), self._clock.now()
         if known is not None:
-            known.patterns = group.patterns
+            known.patterns, known.orphan_after, known.last_seen = group.patterns, group.orphan_after, now
             return
-        self._state.groups[group.name] = KnownGroup.starting(group.patterns, self._start(group.start))
+        self._state.groups[group.name] = KnownGroup.starting(group, self._start(group.start), now)
         self._state.ring(control=True)
 
     async def claim(self, group: str, member: str) -> Lease:
@@ -72,7 +87,7 @@ class MemoryLedger:
         """Give all lanes of one group back."""
         await self._ready()
         if group in self._state.groups:
-            self._state.groups[group].give_back(member)
+            self._state.groups[group].give_back(member, self._clock.now())
             self._state.ring(control=True)
 
     async def settle(self, settlement: Settlement) -> Appended | None:
@@ -97,26 +112,47 @@ class MemoryLedger:
     async def held(self, lease: Lease) -> Held:
         """The keys that wait, in the lease's lanes."""
         await self._ready()
-        return parked.held(self._parked(lease))
+        group = self._state.groups.get(lease.group)
+        return parked.held(self._parked(lease), frozenset() if group is None else parked.ahead(group))
 
     async def groups(self) -> list[GroupStatus]:
         """Every group there is."""
         await self._ready()
-        state = self._state
+        state, now = self._state, self._clock.now()
         readers = [(name, group) for name, group in sorted(state.groups.items()) if group.patterns]
-        return [group.status(name, state.epoch, state.tip) for name, group in readers]
+        return [group.status(name, state.epoch, state.tip, state.alive, now) for name, group in readers]
 
-    async def parked(self, group: str | None = None, state: str | None = None, limit: int = 1000) -> list[Parked]:
+    async def parked(
+        self, group: str | None = None, state: str | None = None, limit: int = 1000, *, since: float = 0.0
+    ) -> ParkedList:
         """What is set aside, oldest first."""
         await self._ready()
         known = [known for name, known in self._state.groups.items() if group in (None, name)]
-        chosen = [one for each in known for one in parked.every(each) if state in (None, one.state)]
-        return [self._state.with_record(one) for one in sorted(chosen, key=lambda one: one.order)[:limit]]
+        every = [one for each in known for one in parked.every(each)]
+        chosen = sorted(
+            (one for one in every if state in (None, one.state) and one.changed_at > since),
+            key=lambda one: (one.order, one.group),
+        )
+        return ParkedList(map(self._state.with_record, chosen[:limit]), max(len(chosen) - limit, 0))
+
+    async def set_aside(self, group: str, position: Position, reason: str) -> None:
+        """Make one event a dead letter, so that the group passes over it."""
+        await self._ready()
+        state, known, order = self._state, self._state.group(group), self._state.order(position)
+        if not order:
+            raise nothing_there(position)
+        record, before = state.records[order - 1], known.parked.get(order)
+        if before is None and known.lanes[record.slot % LANES].position >= order:
+            raise answered(group, position)
+        event_id = next(name for (name, _), at in state.by_id.items() if at == order)
+        one = before or Parked(order, record.slot, state.keys[order - 1], event_id, record.type, "dead")
+        parked.keep(known, group, replace(one, state="dead", due=0.0, reason=reason, blocks=False), self._now())
+        state.ring(control=True)
 
     async def retry(self, group: str, orders: Sequence[int] | None = None) -> int:
         """Make parked events due now; their attempts start again."""
         await self._ready()
-        count = parked.retry(self._state.group(group), orders)
+        count = parked.retry(self._state.group(group), orders, self._now())
         self._state.ring(control=True)
         return count
 
@@ -127,10 +163,11 @@ class MemoryLedger:
         self._state.ring(control=True)
         return count
 
-    async def set_state(self, group: str, state: Literal["live", "paused"]) -> None:
+    async def set_state(self, group: str, state: Literal["live", "paused"], why: str = "") -> None:
         """Pause or resume a group."""
         await self._ready()
-        self._state.group(group).state = state
+        known = self._state.group(group)
+        known.state, known.why = state, why
         self._state.ring(control=True)
 
     async def reset(self, group: str, to: Position) -> None:
@@ -146,6 +183,24 @@ class MemoryLedger:
         del self._state.groups[group]
         self._state.ring(control=True)
 
+    async def report(self, reports: Sequence[Report]) -> None:
+        """Have members' words shown with their groups."""
+        await self._ready()
+        for one in reports:
+            known = self._state.groups.get(one.group)
+            if known is not None and one.member in known.members:
+                known.reports[one.member] = one
+
+    async def note(self, group: str, before: str, after: str, events: Sequence[Draft] = ()) -> bool:
+        """Replace the group's note, and record what goes with it, if it is still what it was."""
+        await self._ready()
+        known = self._state.groups.get(group)
+        if known is None or known.note != before:
+            return False
+        known.note = after
+        self._state.absorb(events, self._clock.now())
+        return True
+
     def abandon(self) -> None:
         """Leave as a process does that dies: the next `pulse` of another member notices."""
         self._state.alive -= self._entered
@@ -153,6 +208,11 @@ class MemoryLedger:
 
     def _members(self) -> set[str]:
         return {name for group in self._state.groups.values() for name in group.members}
+
+    def _now(self) -> float:
+        """The log's own time, which never falls."""
+        newest = self._state.records[-1].recorded_at / 1e6 if self._state.records else 0.0
+        return max(self._clock.now(), newest)
 
     def _start(self, start: str) -> int:
         if start == "earliest":

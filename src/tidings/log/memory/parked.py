@@ -18,7 +18,12 @@ def in_lanes(group: KnownGroup, lease: Lease) -> list[Parked]:
     return [one for one in every(group) if one.slot % LANES in lease.lanes]
 
 
-def held(parked: Sequence[Parked]) -> Held:
+def ahead(group: KnownGroup) -> frozenset[int]:
+    """What an operator has set aside before the group came to it."""
+    return frozenset(order for order, one in group.parked.items() if order > group.lanes[one.slot % LANES].position)
+
+
+def held(parked: Sequence[Parked], ahead: frozenset[int]) -> Held:
     """How many events of each key are parked, and when the next retry is due."""
     heads: dict[str, Parked] = {}
     counts: dict[str, int] = {}
@@ -32,21 +37,22 @@ def held(parked: Sequence[Parked]) -> Held:
         elif one.state == "retry":
             waits.append(one.due)
     waits += [0.0 if head.state == "blocked" else head.due for head in heads.values() if head.state != "dead"]
-    return Held(counts, min(waits, default=None), blocked)
+    return Held(counts, min(waits, default=None), blocked, ahead)
 
 
 def keep(group: KnownGroup, name: str, one: Parked, now: float) -> None:
     """Set an event aside, or change what is known of one that is."""
     known = group.parked.get(one.order)
     parked_at = now if known is None else known.parked_at
-    group.parked[one.order] = replace(one, group=name, parked_at=parked_at, record=None)
+    changed_at = now if known is None or known.state != one.state else known.changed_at
+    group.parked[one.order] = replace(one, group=name, parked_at=parked_at, changed_at=changed_at, record=None)
 
 
-def retry(group: KnownGroup, orders: Sequence[int] | None) -> int:
+def retry(group: KnownGroup, orders: Sequence[int] | None, now: float) -> int:
     """Make dead or waiting events due now; their attempts start again."""
     chosen = [one for one in _chosen(group, orders) if one.state != "blocked"]
     for one in chosen:
-        group.parked[one.order] = replace(one, state="retry", due=0.0, attempts=0)
+        group.parked[one.order] = replace(one, state="retry", due=0.0, attempts=0, changed_at=now)
     return len(chosen)
 
 

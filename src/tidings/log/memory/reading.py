@@ -56,6 +56,7 @@ def _is_wanted(state: State, index: int, where: Where) -> bool:
     return (
         (where.types is None or record.type in where.types)
         and (where.lanes is None or record.slot % LANES in where.lanes)
+        and record.order not in where.passing
         and (not where.public or state.public[index])
     )
 

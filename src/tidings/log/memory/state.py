@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from tidings.errors import ConfigurationError
 from tidings.log.bell import Bell
 from tidings.log.expectation import conflict, distinct, holds, recorded_before
 from tidings.log.interface import Appended, Expect, Parked
 from tidings.log.memory.group import KnownGroup
 from tidings.log.position import Epoch, Position, order_of
 from tidings.log.record import Draft, Record
+from tidings.log.refusals import no_group
 
 
 class State:
@@ -65,18 +65,19 @@ class State:
             ConfigurationError: there is none of this name.
         """
         if name not in self.groups:
-            raise ConfigurationError(f"there is no group {name!r}: 'tidings groups' lists those there are")
+            raise no_group(name)
         return self.groups[name]
 
     def with_record(self, one: Parked) -> Parked:
         """A parked event as callers see it; without its record when the log does not have it."""
-        return replace(one, record=self.records[one.order - 1] if one.order <= self.tip else None)
+        record = self.records[one.order - 1] if one.order <= self.tip else None
+        return replace(one, record=record, position=self.epoch.position(one.order))
 
-    def bury(self, members: Iterable[str]) -> None:
+    def bury(self, members: Iterable[str], now: float) -> None:
         """Free the lanes of `members` in every group."""
         for name in members:
             for group in self.groups.values():
-                group.give_back(name)
+                group.give_back(name, now)
 
     def ring(self, *, control: bool = False) -> None:
         """Tell whoever listens that there is news; `control` when it is not of events."""

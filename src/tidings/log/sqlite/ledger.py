@@ -1,6 +1,7 @@
 """Groups, lanes and what is parked: the ledger's questions, as SQL run by the log's threads."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -9,8 +10,21 @@ from tidings.clock import Clock
 from tidings.errors import ConfigurationError, Fenced
 from tidings.log.balance import share, whole
 from tidings.log.bell import Bell
-from tidings.log.interface import LANES, Appended, Group, GroupStatus, Held, Lease, Parked, Settlement
+from tidings.log.interface import (
+    LANES,
+    Appended,
+    Group,
+    GroupStatus,
+    Held,
+    Lease,
+    Parked,
+    ParkedList,
+    Report,
+    Settlement,
+)
 from tidings.log.position import Position
+from tidings.log.record import Draft
+from tidings.log.refusals import no_group
 from tidings.log.sqlite import parked
 from tidings.log.sqlite.members import Members
 from tidings.log.sqlite.reading import refuse_damaged
@@ -20,17 +34,27 @@ from tidings.log.sqlite.sidecar import Sidecar
 from tidings.log.sqlite.threads import Threads
 from tidings.log.sqlite.transaction import OpenTransaction, run_writes
 
+_SEEN_EVERY = 3600.0  # seconds between a member's notes that it runs its groups; when it goes it is noted exactly
+_JOINED_AFTER = 60.0
+_KNOWN = "SELECT patterns, orphan_after, last_seen FROM tidings_groups WHERE name = ?"
+_NEW_GROUP = """
+INSERT INTO tidings_groups(name, patterns, orphan_after, created_at, last_seen) VALUES (?, ?, ?, ?, ?)"""
+_JOINED = "UPDATE tidings_groups SET patterns = ?, orphan_after = ?, last_seen = ? WHERE name = ?"
+_SEEN = """
+UPDATE tidings_groups SET last_seen = max(last_seen, ?)
+WHERE name IN (SELECT group_name FROM tidings_members WHERE member = ?)"""
 _MOVE = """
 UPDATE tidings_lanes SET position = max(position, ?) WHERE group_name = ? AND owner = ? AND fence = ?"""
 _OWNED = "SELECT count(*) FROM tidings_lanes WHERE group_name = ? AND owner = ? AND fence = ?"
 _LANES = "SELECT owner, position, fence FROM tidings_lanes WHERE group_name = ? ORDER BY lane"
 _GROUPS = """
-SELECT g.name, g.patterns, g.state,
+SELECT g.name, g.patterns, g.state, g.why, g.note, g.last_seen, g.orphan_after,
   (SELECT min(position) FROM tidings_lanes WHERE group_name = g.name),
   (SELECT count(*) FROM tidings_parked WHERE group_name = g.name AND state = 'retry'),
   (SELECT count(*) FROM tidings_parked WHERE group_name = g.name AND state = 'blocked'),
   (SELECT count(*) FROM tidings_parked WHERE group_name = g.name AND state = 'dead'),
-  (SELECT group_concat(DISTINCT owner) FROM tidings_lanes WHERE group_name = g.name AND owner IS NOT NULL)
+  (SELECT group_concat(DISTINCT owner) FROM tidings_lanes WHERE group_name = g.name AND owner IS NOT NULL),
+  (SELECT json_group_array(report) FROM tidings_members WHERE group_name = g.name AND report != '')
 FROM tidings_groups g WHERE g.patterns != '[]' ORDER BY g.name"""
 
 
@@ -43,6 +67,7 @@ class SqliteLedger:
         self._sidecar = sidecar
         self._bell = bell
         self._clock = clock
+        self._seen_at: dict[str, float] = {}
 
     async def enter(self) -> str:
         """Become a member: a locked file says that this process lives."""
@@ -50,7 +75,8 @@ class SqliteLedger:
 
     async def leave(self, member: str) -> None:
         """Give back every lane, in every group, and be a member no more."""
-        await self._threads.write(lambda session, careful: _bury(session, _parts(session, member)))
+        seen = self._clock.now()
+        await self._threads.write(lambda session, careful: _bury(session, dict.fromkeys(_parts(session, member), seen)))
         await self._threads.read(lambda connection: self._members.leave(member))
 
     async def pulse(self, member: str) -> None:
@@ -59,27 +85,26 @@ class SqliteLedger:
         self._bell.news(tip, control)
         if lost:
             await self._threads.write(lambda session, careful: _bury(session, lost))
-            await self._threads.read(lambda connection: self._members.forget(lost))
+            await self._threads.read(lambda connection: self._members.forget(list(lost)))
+        now = self._clock.now()
+        if abs(now - self._seen_at.get(member, -math.inf)) > _SEEN_EVERY:
+            await self._threads.write(lambda session, careful: _see(session, _parts(session, member), now))
+            self._seen_at[member] = now
 
     async def join(self, group: Group) -> None:
         """Record the group's start, if it is new."""
         start = await self._threads.read(lambda connection: self._start(connection, group.start))
-        patterns = msgspec.json.encode(group.patterns).decode()
+        said = (msgspec.json.encode(group.patterns).decode(), group.orphan_after)
         now = self._clock.now()
 
         def run(session: Session, careful: bool) -> None:
-            known = session.connection.execute(
-                "SELECT patterns FROM tidings_groups WHERE name = ?", (group.name,)
-            ).fetchone()
+            known = session.connection.execute(_KNOWN, (group.name,)).fetchone()
             if known is None:
-                session.execute(
-                    "INSERT INTO tidings_groups(name, patterns, created_at) VALUES (?, ?, ?)",
-                    (group.name, patterns, now),
-                )
+                session.execute(_NEW_GROUP, (group.name, *said, now, now))
                 create_lanes(session.connection, group.name, start)
                 session.control = True
-            elif known[0] != patterns:
-                session.execute("UPDATE tidings_groups SET patterns = ? WHERE name = ?", (patterns, group.name))
+            elif known[:2] != said or now - known[2] > _JOINED_AFTER:
+                session.execute(_JOINED, (*said, now, group.name))
 
         await self._threads.write(run)
 
@@ -90,7 +115,8 @@ class SqliteLedger:
 
     async def release(self, group: str, member: str) -> None:
         """Give all lanes of one group back."""
-        await self._threads.write(lambda session, careful: _release(session, member, group))
+        now = self._clock.now()
+        await self._threads.write(lambda session, careful: _release(session, member, group, now))
 
     async def settle(self, settlement: Settlement) -> Appended | None:
         """Commit the whole settlement in one transaction."""
@@ -121,9 +147,19 @@ class SqliteLedger:
 
         return await self._threads.read(run)
 
-    async def parked(self, group: str | None = None, state: str | None = None, limit: int = 1000) -> list[Parked]:
+    async def parked(
+        self, group: str | None = None, state: str | None = None, limit: int = 1000, *, since: float = 0.0
+    ) -> ParkedList:
         """What is set aside, oldest first."""
-        return await self._threads.read(lambda connection: parked.listed(connection, group, state, limit))
+        found = await self._threads.read(lambda connection: parked.listed(connection, group, state, limit, since))
+        for one in found:
+            one.position = self._threads.epoch.position(one.order)
+        return found
+
+    async def set_aside(self, group: str, position: Position, reason: str) -> None:
+        """Make one event a dead letter, so that the group passes over it."""
+        order = await self._threads.read(lambda connection: self._threads.order(connection, position))
+        await self._change(group, lambda session: parked.set_aside(session, group, order, position, reason))
 
     async def retry(self, group: str, orders: Sequence[int] | None = None) -> int:
         """Make parked events due now."""
@@ -133,10 +169,10 @@ class SqliteLedger:
         """Drop dead events for good, and with `followers` those that wait behind them."""
         return await self._change(group, lambda session: parked.discard(session, group, orders, followers=followers))
 
-    async def set_state(self, group: str, state: Literal["live", "paused"]) -> None:
+    async def set_state(self, group: str, state: Literal["live", "paused"], why: str = "") -> None:
         """Pause or resume a group."""
-        sql = "UPDATE tidings_groups SET state = ? WHERE name = ?"
-        await self._change(group, lambda session: session.execute(sql, (state, group)).rowcount)
+        sql = "UPDATE tidings_groups SET state = ?, why = ? WHERE name = ?"
+        await self._change(group, lambda session: session.execute(sql, (state, why, group)).rowcount)
 
     async def reset(self, group: str, to: Position) -> None:
         """Move every lane to `to`, and forget what is parked."""
@@ -161,6 +197,29 @@ class SqliteLedger:
 
         await self._change(group, run)
 
+    async def report(self, reports: Sequence[Report]) -> None:
+        """Have members' words shown with their groups."""
+        sql = "UPDATE tidings_members SET report = ? WHERE group_name = ? AND member = ?"
+
+        def run(session: Session, careful: bool) -> None:
+            for one in reports:
+                session.execute(sql, (msgspec.json.encode(one).decode(), one.group, one.member))
+
+        await self._threads.write(run)
+
+    async def note(self, group: str, before: str, after: str, events: Sequence[Draft] = ()) -> bool:
+        """Replace the group's note, and record what goes with it, if it is still what it was."""
+        sql = "UPDATE tidings_groups SET note = ? WHERE name = ? AND note = ?"
+
+        def run(session: Session, careful: bool) -> bool:
+            is_ours = session.execute(sql, (after, group, before)).rowcount == 1
+            if is_ours:
+                session.absorb(events, careful=careful)
+            return is_ours
+
+        noted: bool = await self._threads.write(run, weight=1 + len(events))
+        return noted
+
     def close(self) -> None:
         """Be no member any more, as when a process dies: the next `pulse` of another one frees the lanes."""
         self._members.close()
@@ -169,7 +228,7 @@ class SqliteLedger:
         def run(session: Session, careful: bool) -> int:
             known = session.connection.execute("SELECT 1 FROM tidings_groups WHERE name = ?", (group,)).fetchone()
             if known is None:
-                raise ConfigurationError(f"there is no group {group!r}: 'tidings groups' lists those there are")
+                raise no_group(group)
             changed: int = change(session)
             session.control = True
             return changed
@@ -177,13 +236,14 @@ class SqliteLedger:
         count: int = await self._threads.write(run, essential=True)
         return count
 
-    def _look_around(self, connection: Any, member: str) -> tuple[list[str], Position, int]:
+    def _look_around(self, connection: Any, member: str) -> tuple[dict[str, float], Position, int]:
         self._threads.check_file()
         known = [row[0] for row in connection.execute("SELECT DISTINCT member FROM tidings_members")]
         head = self._sidecar.read_head()
         tip = self._threads.epoch.position(tip_of(connection))
         control = max(control_of(connection), head.control if head else 0)
-        return self._members.lost(member, known), tip, control
+        now = self._clock.now()
+        return {name: self._members.last_sign(name, now) for name in self._members.lost(member, known)}, tip, control
 
     def _start(self, connection: Any, start: str) -> int:
         if start == "earliest":
@@ -191,17 +251,26 @@ class SqliteLedger:
         return tip_of(connection) if start == "latest" else self._threads.order(connection, start)
 
     def _status(self, row: Any, tip: int) -> GroupStatus:
-        name, patterns, state, position, retry, blocked, dead, members = row
+        name, patterns, state, why, note, seen, orphan_after, position, retry, blocked, dead, owners, reports = row
+        now = self._clock.now()
+        members = sorted({whole(owner) for owner in owners.split(",")}) if owners else []
+        alive = [member for member in members if self._members.is_alive(member)]
+        if members:
+            seen = now if alive else max(seen, *(self._members.last_sign(member, seen) for member in members))
         return GroupStatus(
             name,
             tuple(msgspec.json.decode(patterns)),
-            state,
+            "orphaned" if not alive and now - seen > orphan_after else state,
             self._threads.epoch.position(position),
             tip - position,
             retry,
             blocked,
             dead,
-            tuple(sorted(set(map(whole, members.split(","))))) if members else (),
+            tuple(alive),
+            seen,
+            why,
+            note,
+            tuple(msgspec.json.decode(report, type=Report) for report in msgspec.json.decode(reports)),
         )
 
     def _claim(self, session: Session, group: str, member: str) -> Lease:
@@ -213,7 +282,7 @@ class SqliteLedger:
         sql = "SELECT member FROM tidings_members WHERE group_name = ? ORDER BY member"
         members = [row[0] for row in connection.execute(sql, (group,))]
         if member not in members:
-            session.execute("INSERT INTO tidings_members VALUES (?, ?)", (group, member))
+            session.execute("INSERT INTO tidings_members(group_name, member) VALUES (?, ?)", (group, member))
             session.control = True
             members.append(member)
         rows = connection.execute(_LANES, (group,)).fetchall()
@@ -271,7 +340,8 @@ def _restamp(session: Session, group: str, member: str, fence: int, wanted: set[
     session.control = True
 
 
-def _release(session: Session, member: str, group: str) -> None:
+def _release(session: Session, member: str, group: str, now: float) -> None:
+    session.execute("UPDATE tidings_groups SET last_seen = max(last_seen, ?) WHERE name = ?", (now, group))
     session.execute("DELETE FROM tidings_members WHERE group_name = ? AND member = ?", (group, member))
     session.execute("UPDATE tidings_lanes SET owner = NULL WHERE group_name = ? AND owner = ?", (group, member))
     session.control = True
@@ -283,11 +353,19 @@ def _parts(session: Session, member: str) -> list[str]:
     return [name for (name,) in names if whole(name) == member]
 
 
-def _bury(session: Session, members: Sequence[str]) -> None:
+def _see(session: Session, members: Sequence[str], seen: float) -> None:
+    """Their groups were run at that moment."""
     for member in members:
+        session.execute(_SEEN, (seen, member))
+
+
+def _bury(session: Session, members: Mapping[str, float]) -> None:
+    """Free the lanes of these members, each of whom was last seen at a moment."""
+    for member, seen in members.items():
         known = session.connection.execute("SELECT 1 FROM tidings_members WHERE member = ? LIMIT 1", (member,))
         if known.fetchone() is None:
             continue  # a stalled member is buried once, however long it stands still
+        _see(session, [member], seen)
         session.execute("DELETE FROM tidings_members WHERE member = ?", (member,))
         session.execute("UPDATE tidings_lanes SET owner = NULL WHERE owner = ?", (member,))
         session.control = True

@@ -49,6 +49,17 @@ class Members:
         names = {name for name in (*known, *os.listdir(self._folder)) if whole(name) not in self._held}
         return [name for name in sorted(names) if self._is_lost(whole(name))]
 
+    def is_alive(self, member: str) -> bool:
+        """Does its process run, and get on with its work?"""
+        return member in self._held or not self._is_lost(member)
+
+    def last_sign(self, member: str, latest: float) -> float:
+        """When a member last touched its file, `latest` at most, and if there is no file (seconds since 1970 UTC)."""
+        try:
+            return min((self._folder / whole(member)).stat().st_mtime, latest)
+        except FileNotFoundError:
+            return latest
+
     def forget(self, members: list[str]) -> None:
         """Remove the files of the dead; those of the stalled stay, as they may come back."""
         for name in {whole(member) for member in members}:

@@ -8,15 +8,17 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from tidings.log.interface import LANES, Held, Lease, Parked
+from tidings.log.interface import LANES, Held, Lease, Parked, ParkedList
+from tidings.log.position import Position
 from tidings.log.record import Record
+from tidings.log.refusals import answered, nothing_there
 from tidings.log.sqlite.session import Session
 from tidings.log.turn import in_turn
 
 _PARKED = "p.position, p.slot, p.key, p.event_id, p.type, p.state, p.attempts, p.due, p.reason, p.detail, p.parked_at"
 _RECORD = "e.type, e.version, e.data, e.checksum, e.slot, e.recorded_at, e.stream, e.stream_version, e.envelope"
 _JOIN = f"""
-SELECT {_PARKED}, p.group_name, p.blocks, {_RECORD}
+SELECT {_PARKED}, p.changed_at, p.group_name, p.blocks, {_RECORD}
 FROM tidings_parked p LEFT JOIN tidings_events e ON e.position = p.position"""
 _HEADS = """
 SELECT key, min(position), state, due FROM tidings_parked
@@ -24,10 +26,16 @@ WHERE group_name = ? AND key IS NOT NULL AND blocks {lanes} GROUP BY key"""
 _FREE = """
 SELECT min(due) FROM tidings_parked WHERE group_name = ? AND state = 'retry' AND (key IS NULL OR NOT blocks) {lanes}"""
 _KEEP = """
-INSERT INTO tidings_parked VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO tidings_parked(group_name, position, slot, key, event_id, type, state, attempts, due, reason, detail,
+  parked_at, blocks, changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (group_name, position) DO UPDATE SET state = excluded.state, attempts = excluded.attempts,
-  due = excluded.due, reason = excluded.reason, detail = excluded.detail, blocks = excluded.blocks"""
-
+  due = excluded.due, reason = excluded.reason, detail = excluded.detail, blocks = excluded.blocks,
+  changed_at = CASE WHEN state = excluded.state THEN changed_at ELSE excluded.changed_at END"""
+_LISTED = """
+WHERE (:group IS NULL OR p.group_name = :group) AND (:state IS NULL OR p.state = :state) AND p.changed_at > :since"""
+_AHEAD = f"""
+SELECT p.position FROM tidings_parked p JOIN tidings_lanes l
+ON l.group_name = p.group_name AND l.lane = p.slot % {LANES} AND l.position < p.position WHERE p.group_name = ?"""
 
 _FOLLOWERS = """
 DELETE FROM tidings_parked AS p WHERE group_name = ? AND state = 'blocked' AND EXISTS (
@@ -61,13 +69,45 @@ def held(connection: sqlite3.Connection, lease: Lease) -> Held:
     waits = [0.0 if state == "blocked" else when for _, _, state, when in heads if state != "dead"]
     if free is not None:
         waits.append(free)
-    return Held({key: count for key, count, _ in rows}, min(waits, default=None), sum(row[2] for row in rows))
+    ahead = frozenset(order for (order,) in connection.execute(_AHEAD, (lease.group,)))
+    counted = {key: count for key, count, _ in rows}
+    return Held(counted, min(waits, default=None), sum(row[2] for row in rows), ahead)
 
 
-def listed(connection: sqlite3.Connection, group: str | None, state: str | None, limit: int) -> list[Parked]:
+def listed(
+    connection: sqlite3.Connection, group: str | None, state: str | None, limit: int, since: float
+) -> ParkedList:
     """What is set aside, of one group or all, in one state or any."""
-    sql = f"{_JOIN} WHERE (? IS NULL OR p.group_name = ?) AND (? IS NULL OR p.state = ?) ORDER BY p.position LIMIT ?"
-    return [_parked(row) for row in connection.execute(sql, (group, group, state, state, limit))]
+    asked = {"group": group, "state": state, "since": since, "limit": limit}
+    rows = connection.execute(f"{_JOIN} {_LISTED} ORDER BY p.position, p.group_name LIMIT :limit", asked).fetchall()
+    more = 0
+    if len(rows) == limit:
+        (count,) = connection.execute(f"SELECT count(*) FROM tidings_parked p {_LISTED}", asked).fetchone()
+        more = count - limit
+    return ParkedList(map(_parked, rows), more)
+
+
+def set_aside(session: Session, group: str, order: int, position: Position, reason: str) -> None:
+    """Make an event that the group has not answered a dead letter.
+
+    Raises:
+        ConfigurationError: there is none, or it is answered.
+    """
+    sql = "SELECT slot, key, id, type FROM tidings_events WHERE position = ?"
+    found = session.connection.execute(sql, (order,)).fetchone()
+    if found is None:
+        raise nothing_there(position)
+    slot, key, event_id, type_ = found
+    sql = "SELECT attempts, detail FROM tidings_parked WHERE group_name = ? AND position = ?"
+    known = session.connection.execute(sql, (group, order)).fetchone()
+    done = session.connection.execute(
+        "SELECT position >= ? FROM tidings_lanes WHERE group_name = ? AND lane = ?", (order, group, slot % LANES)
+    ).fetchone()
+    if known is None and done[0]:
+        raise answered(group, position)
+    attempts, detail = known or (0, "")
+    one = Parked(order, slot, key, event_id, type_, "dead", attempts, 0.0, reason, detail, blocks=False)
+    keep(session, group, [one], session.recorded_at / 1e6)
 
 
 def keep(session: Session, group: str, parked: Sequence[Parked], now: float) -> None:
@@ -89,6 +129,7 @@ def keep(session: Session, group: str, parked: Sequence[Parked], now: float) -> 
                 one.detail,
                 now,
                 one.blocks,
+                session.recorded_at / 1e6,
             ),
         )
 
@@ -101,7 +142,9 @@ def clear(session: Session, group: str, orders: Sequence[int]) -> None:
 
 def retry(session: Session, group: str, orders: Sequence[int] | None) -> int:
     """Make dead or waiting events due now; their attempts start again."""
-    sql = "UPDATE tidings_parked SET state = 'retry', due = 0, attempts = 0 WHERE group_name = ? AND state != 'blocked'"
+    sql = f"""
+    UPDATE tidings_parked SET state = 'retry', due = 0, attempts = 0, changed_at = {session.recorded_at / 1e6!r}
+    WHERE group_name = ? AND state != 'blocked'"""
     return _each(session, sql, group, orders)
 
 
@@ -131,8 +174,8 @@ def _in_lanes(lease: Lease) -> str:
 
 
 def _parked(row: Sequence[Any]) -> Parked:
-    (order, slot, key, event_id, type_, state, attempts, when, reason, detail, at, group, blocks, *recorded) = row
+    order, slot, key, event_id, type_, state, attempts, when, reason, detail, at, changed, group, blocks = row[:14]
+    recorded = row[14:]
     record = Record(order, *recorded) if recorded[0] is not None else None
-    return Parked(
-        order, slot, key, event_id, type_, state, attempts, when, reason, detail, at, group, bool(blocks), record
-    )
+    known = (order, slot, key, event_id, type_, state, attempts, when, reason, detail, at, group)
+    return Parked(*known, bool(blocks), record, changed)

@@ -109,6 +109,8 @@ def _statement(where: Where, types: int) -> str:
         conditions.append(f"type IN ({','.join('?' * types)})")
     if where.lanes is not None and len(where.lanes) < LANES:
         conditions.append(f"slot % {LANES} IN ({','.join(map(str, sorted(where.lanes)))})")
+    if where.passing:
+        conditions.append(f"position NOT IN ({','.join(map(str, sorted(where.passing)))})")
     if where.public:
         conditions.append("public")
     columns = _WHOLE if not where.lean else _LEANEST if types == 1 else _LEAN

@@ -82,7 +82,24 @@ CREATE TABLE tidings_parked(
 CREATE INDEX tidings_parked_key ON tidings_parked(group_name, key, position);
 """
 
-MIGRATIONS = (_TABLES,)  # number n brings the file from schema n to n + 1; released ones never change
+_GROUPS_AS_THINGS = """
+-- when somebody last ran the group, in seconds since 1970; it counts from the day of this migration
+ALTER TABLE tidings_groups ADD COLUMN last_seen REAL NOT NULL DEFAULT 0;
+-- so many seconds later it is an orphan
+ALTER TABLE tidings_groups ADD COLUMN orphan_after REAL NOT NULL DEFAULT 604800;
+-- the reason of a pause
+ALTER TABLE tidings_groups ADD COLUMN why TEXT NOT NULL DEFAULT '';
+-- what those who watch groups have told of this one
+ALTER TABLE tidings_groups ADD COLUMN note TEXT NOT NULL DEFAULT '';
+UPDATE tidings_groups SET last_seen = CAST(strftime('%s', 'now') AS REAL);
+-- the member's last word about its work, as JSON; gone with the member
+ALTER TABLE tidings_members ADD COLUMN report TEXT NOT NULL DEFAULT '';
+-- when the event came into its state, in the log's own time
+ALTER TABLE tidings_parked ADD COLUMN changed_at REAL NOT NULL DEFAULT 0;
+UPDATE tidings_parked SET changed_at = parked_at;
+"""
+
+MIGRATIONS = (_TABLES, _GROUPS_AS_THINGS)  # number n brings the file from schema n to n + 1; released ones never change
 
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:

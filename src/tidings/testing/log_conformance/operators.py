@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from tidings.log.interface import Log, Settlement
+from tidings.clock import ManualClock
+from tidings.errors import ConfigurationError, LogTruncated
+from tidings.log.interface import Log, Settlement, Where
 from tidings.log.position import START
-from tidings.testing.log_conformance.words import append_keyed, parked_as, read_due, take_lease
+from tidings.testing.log_conformance.words import append_keyed, parked_as, position_of, raises, read_due, take_lease
 
 
 async def test_operators_retry_dead_and_waiting_events(log: Log) -> None:
@@ -37,6 +39,125 @@ async def test_operators_discard_dead_events_only(log: Log) -> None:
     assert [one.order for one in await log.ledger.parked()] == [2]
 
 
+async def test_operators_discard_dead_events_with_what_waits_behind_them(log: Log) -> None:
+    records = await append_keyed(log, ["a", "a", "b", "b", "a", None])
+    lease = await take_lease(log)
+    states: list[Any] = ["dead", "blocked", "dead", "blocked", "blocked", "dead"]
+    parked = [parked_as(record, state) for record, state in zip(records, states, strict=True)]
+    await log.ledger.settle(Settlement(lease, parked=parked))
+
+    assert await log.ledger.discard("g", [1, 6], followers=True) == 4
+    left = [one.order for one in await log.ledger.parked()]
+    assert await log.ledger.discard("g", followers=True) == 2
+
+    assert left == [3, 4]
+    assert await log.ledger.parked() == []
+
+
+async def test_events_behind_one_that_blocks_nobody_are_not_discarded_with_it(log: Log) -> None:
+    records = await append_keyed(log, ["a", "a", "a"])
+    lease = await take_lease(log)
+    rejected, failed = parked_as(records[0], "dead", blocks=False), parked_as(records[1], "retry")
+    await log.ledger.settle(Settlement(lease, parked=[rejected, failed, parked_as(records[2], "blocked")]))
+
+    assert await log.ledger.discard("g", followers=True) == 1
+
+    assert [one.order for one in await log.ledger.parked()] == [2, 3]
+
+
+async def test_a_list_of_parked_events_tells_how_many_more_there_are(log: Log) -> None:
+    records = await append_keyed(log, ["a", "b", "c"])
+    lease = await take_lease(log)
+    states: list[Any] = ["dead", "retry", "dead"]
+    parked = [parked_as(record, state) for record, state in zip(records, states, strict=True)]
+    await log.ledger.settle(Settlement(lease, parked=parked))
+
+    counts = [(len(found), found.more) for found in [await log.ledger.parked(limit=limit) for limit in (1, 2, 3, 4)]]
+    dead = await log.ledger.parked("g", "dead", limit=1)
+
+    assert counts == [(1, 2), (2, 1), (3, 0), (3, 0)]
+    assert (len(dead), dead.more) == (1, 1)
+
+
+async def test_a_parked_event_has_the_position_of_its_event(log: Log) -> None:
+    records = await append_keyed(log, ["a", "b"])
+    lease = await take_lease(log)
+    await log.ledger.settle(Settlement(lease, parked=[parked_as(records[1], "dead")]))
+
+    (found,) = await log.ledger.parked()
+
+    assert found.position == await log.head()
+
+
+async def test_what_changed_its_state_since_is_told_apart(log: Log, clock: ManualClock) -> None:
+    records = await append_keyed(log, ["a", "b"])
+    lease = await take_lease(log)
+    await log.ledger.settle(Settlement(lease, parked=[parked_as(record, "retry") for record in records]))
+    (first, _) = await log.ledger.parked()
+    clock.advance(5.0)
+    await log.ledger.settle(Settlement(lease, parked=[parked_as(records[0], "dead"), parked_as(records[1], "retry")]))
+
+    changed = await log.ledger.parked(since=first.changed_at)
+
+    assert [(one.order, one.parked_at, one.changed_at) for one in changed] == [
+        (1, first.parked_at, first.parked_at + 5.0)
+    ]
+    assert await log.ledger.parked(since=changed[0].changed_at) == []
+
+
+async def test_an_event_set_aside_is_passed_over_and_holds_nobody_up(log: Log) -> None:
+    records = await append_keyed(log, ["a", "a", "b"])
+    lease = await take_lease(log)
+    control = log.bell.control
+
+    await log.ledger.set_aside("g", await position_of(log, 1), "skipped by an operator")
+
+    held, (dead,) = await log.ledger.held(lease), await log.ledger.parked("g", "dead")
+    seen = await log.scan(START, Where(passing=held.passing))
+    assert held.passing == frozenset({1})
+    assert (held.keys, held.next_due) == ({}, None)
+    assert [record.order for record in seen.records] == [2, 3]
+    assert (seen.upto, seen.at_head) == (await log.head(), True)
+    assert (dead.event_id, dead.reason, dead.record, dead.blocks) == (
+        "id-0",
+        "skipped by an operator",
+        records[0],
+        False,
+    )
+    assert log.bell.control > control
+    await log.ledger.settle(Settlement(lease, upto=await log.head()))
+    assert not (await log.ledger.held(lease)).passing
+
+
+async def test_a_waiting_event_set_aside_lets_those_behind_it_go_on(log: Log) -> None:
+    records = await append_keyed(log, ["a", "a"])
+    lease = await take_lease(log)
+    head, behind = parked_as(records[0], "retry", due=9.0, attempts=3, detail="why"), parked_as(records[1], "blocked")
+    await log.ledger.settle(Settlement(lease, upto=await log.head(), parked=[head, behind]))
+
+    await log.ledger.set_aside("g", await position_of(log, 1), "poison")
+
+    assert await read_due(log, lease, 0.0) == [2]
+    (dead,) = await log.ledger.parked("g", "dead")
+    assert (dead.reason, dead.attempts, dead.detail) == ("poison", 3, "why")
+
+
+async def test_only_an_event_that_is_not_answered_can_be_set_aside(log: Log) -> None:
+    await append_keyed(log, ["a"])
+    lease = await take_lease(log)
+    await log.ledger.settle(Settlement(lease, upto=await log.head()))
+
+    with raises(ConfigurationError):
+        await log.ledger.set_aside("g", await log.head(), "too late")
+    with raises(ConfigurationError):
+        await log.ledger.set_aside("g", START, "nothing is there")
+    with raises(ConfigurationError):
+        await log.ledger.set_aside("nobody", await log.head(), "no such group")
+    with raises(LogTruncated):
+        await log.ledger.set_aside("g", (await log.head())[:-1] + "9", "past the end")
+    assert await log.ledger.parked() == []
+
+
 async def test_parked_events_are_listed_by_group_and_state(log: Log) -> None:
     records = await append_keyed(log, ["a", "b"])
     for name, states in (("g", ("dead", "retry")), ("h", ("dead", "blocked"))):
@@ -56,13 +177,15 @@ async def test_a_paused_group_is_paused_for_every_member(log: Log) -> None:
     lease = await take_lease(log)
     other = await log.ledger.enter()
 
-    await log.ledger.set_state("g", "paused")
+    await log.ledger.set_state("g", "paused", "for the night")
+    (told,) = await log.ledger.groups()
     paused = [(await log.ledger.claim("g", member)).state for member in (lease.member, other)]
     await log.ledger.set_state("g", "live")
 
     assert paused == ["paused", "paused"]
     assert (await log.ledger.claim("g", other)).state == "live"
-    assert [status.state for status in await log.ledger.groups()] == ["live"]
+    assert (told.state, told.why) == ("paused", "for the night")
+    assert [(status.state, status.why) for status in await log.ledger.groups()] == [("live", "")]
 
 
 async def test_a_reset_group_hears_again_from_there(log: Log) -> None:

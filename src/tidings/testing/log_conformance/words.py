@@ -64,6 +64,11 @@ async def append_keyed(log: Log, keys: Sequence[str | None]) -> list[Any]:
     return (await log.scan(START)).records
 
 
+async def position_of(log: Log, count: int) -> str:
+    """The position of the event that is number `count` of the log."""
+    return (await log.scan(START, limit=count)).upto
+
+
 def ids_of(found: Slice) -> list[str]:
     """The ids of what a look has found."""
     return [restore(record, found.position(record)).id for record in found.records]
