@@ -26,15 +26,20 @@ from tidings.clock import Clock, SystemClock
 from tidings.concurrency import SharedLock
 from tidings.errors import ConfigurationError, DuplicateGroup
 from tidings.events import Catalog, Contract, Event, check_name
+from tidings.handling.alerts import Alerts
 from tidings.handling.delivery import current
 from tidings.handling.form import Handler, form_of
+from tidings.handling.groups import Groups
 from tidings.handling.housekeeping import Chore
+from tidings.handling.letters import Letters
 from tidings.handling.listening import Listener, ListeningRoom
+from tidings.handling.lookout import Lookout
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.policy import Retry, policy
 from tidings.handling.report import MetricsHook
 from tidings.handling.subscription import Subscription, subscription
 from tidings.log import Log, open_log
+from tidings.log.interface import ORPHAN_AFTER
 
 AnyHandler = TypeVar("AnyHandler", bound=Handler)
 AnyStart = TypeVar("AnyStart", bound=Callable[[], Any])
@@ -47,6 +52,8 @@ class App:
     before it is handled, and public events are relayed. `contracts` are modules, `@event` classes or Contracts beside
     those its handlers speak of. `metrics` is called once a batch. After a stop is asked for, handlers have `drain`
     seconds to finish. A process that stands still for `lease` seconds loses its lanes, where the log has such a limit.
+    A group that nobody has run for `orphan_after` seconds is an orphan: nothing is kept for it any more. `alerts` says
+    when groups in need are told of by events, see `tidings.handling.alerts`; None: never.
 
     Raises:
         ConfigurationError, InvalidName: the parts do not fit together.
@@ -64,6 +71,8 @@ class App:
         metrics: MetricsHook | None = None,
         drain: float = 10.0,
         lease: float | None = None,
+        orphan_after: float = ORPHAN_AFTER,
+        alerts: Alerts | None = Alerts(),  # noqa: B008  # it is frozen
     ) -> None:
         self.name = check_name(name)
         self.log_url, self.broker_url = log_and_broker(url, log, broker)
@@ -72,6 +81,8 @@ class App:
         self._open_log: OpenLog = open_log
         self._connect: Connect = connect
         self._log_settings = {} if lease is None else {"lease": lease}
+        self._orphan_after = orphan_after
+        self._alerts = alerts
         self._contracts = list(contracts)
         self._metrics = metrics
         self._subscriptions: list[Subscription] = []
@@ -109,6 +120,25 @@ class App:
     def is_bound(self) -> bool:
         """Does its log live on one event loop alone, as it has nothing to keep the threads of two apart?"""
         return self.log_url.startswith("memory:")
+
+    def groups(self) -> Groups:
+        """The groups of its log: `await app.groups.pause("shop.*")`, and what else operators do with them.
+
+        Raises:
+            ConfigurationError: the application is not open.
+        """
+        running = self._running
+        reports = running.reporting.latest if running is not None and running.reporting is not None else tuple
+        return Groups(self.log, self._subscriptions, self.clock, reports)
+
+    @property
+    def dead(self) -> Letters:
+        """The dead letters of its log: `await app.dead.retry(event_id)`, and what else operators do with them.
+
+        Raises:
+            ConfigurationError: the application is not open.
+        """
+        return Letters(self.log)
 
     def catalog(self) -> Catalog:
         """Every contract known here, checked.
@@ -323,6 +353,7 @@ class App:
                 self.clock,
                 self._metrics,
                 self._chores(),
+                self._orphan_after,
             )
             sources = self._supervision = Sources(self._sources, self.clock)
             try:
@@ -348,7 +379,7 @@ class App:
 
     async def health(self) -> Health:
         """How it does: every group's lag and what it has set aside, and what is in trouble."""
-        return await health_of(self.name, self.log, self._running, self._supervision)
+        return await health_of(self.name, self.groups, self._running, self._supervision)
 
     async def _stop(self, running: Running) -> None:
         try:
@@ -370,7 +401,14 @@ class App:
 
     def _chores(self) -> list[Chore]:
         """What one of the application's processes does for all."""
-        return []
+        return self._watching()
+
+    def _watching(self) -> list[Chore]:
+        if self._alerts is None:
+            return []
+        assert self._outgoing is not None
+        names = [each.name for each in self._subscriptions]
+        return [Lookout(self.name, names, self.log, self._outgoing, self.clock, self._alerts)]
 
     async def _ready(self) -> tuple[Log, Outgoing]:
         """What publishing takes. Inside a handler its event, which may have been read lean, is a cause: made whole."""

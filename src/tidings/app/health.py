@@ -4,7 +4,7 @@ import msgspec
 
 from tidings.app.running import Running
 from tidings.app.sources import Sources, Supervised
-from tidings.log import Log
+from tidings.handling.groups import Groups
 from tidings.log.interface import GroupStatus
 
 
@@ -13,12 +13,15 @@ class GroupHealth(msgspec.Struct, frozen=True):
 
     name: str
     state: str
-    lag: int  # events between its slowest lane and the head
+    lag: int  # events of any kind between its slowest lane and the head
     lanes: int  # owned by this process
     retry: int
     blocked: int
     dead: int
     trouble: str | None = None
+    waiting: int = 0  # events it hears and has yet to come to; at most so many
+    seconds: float = 0.0  # age of the oldest of them, by the log's time
+    reason: str | None = None  # what keeps it, in this process or another
 
 
 class SourceHealth(msgspec.Struct, frozen=True):
@@ -43,7 +46,7 @@ class Health(msgspec.Struct, frozen=True):
 
 def _stuck(status: GroupStatus) -> str | None:
     """A group that waits for an operator is in trouble; one that an operator has paused is not."""
-    if status.state == "live" or not status.blocked:
+    if status.state != "paused" or not status.blocked:
         return None
     return f"{status.name} is paused, and {status.blocked} events wait behind dead letters: see 'tidings dead list'"
 
@@ -52,10 +55,11 @@ def _source(supervised: Supervised) -> SourceHealth:
     return SourceHealth(supervised.source.name, supervised.is_done, supervised.restarts, supervised.trouble)
 
 
-async def health_of(app: str, log: Log, running: Running | None, supervision: Sources | None = None) -> Health:
+async def health_of(app: str, seen: Groups, running: Running | None, supervision: Sources | None = None) -> Health:
     """What the ledger says of every group, and this process of those it runs."""
     groups = []
-    for status in await log.ledger.groups():
+    for sight in await seen.list():
+        status = sight.status
         readers = [each for each in running.readers if each.subscription.name == status.name] if running else []
         groups.append(
             GroupHealth(
@@ -67,6 +71,9 @@ async def health_of(app: str, log: Log, running: Running | None, supervision: So
                 status.blocked,
                 status.dead,
                 next((each.trouble.reason for each in readers if each.trouble.reason), _stuck(status)),
+                sight.backlog.events,
+                sight.seconds,
+                sight.reason,
             )
         )
     inbound = running.inbound.trouble.reason if running and running.inbound else None

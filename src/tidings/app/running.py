@@ -13,13 +13,16 @@ from tidings.events import Catalog
 from tidings.handling.execution import Execution
 from tidings.handling.feed import Feed
 from tidings.handling.housekeeping import Chore, Housekeeping
+from tidings.handling.orphans import greet_orphans
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.reader import Reader
 from tidings.handling.relay import Inbound, Relaying, outbound_subscription
 from tidings.handling.report import MetricsHook
+from tidings.handling.reporting import Reporting
 from tidings.handling.subscription import Subscription
 from tidings.log import Log
 from tidings.log.balance import part
+from tidings.log.interface import ORPHAN_AFTER
 
 _MOST_READERS = 8  # of one group in one process; with more concurrency each handles several keys at a time
 _LEAVING = 1.0  # seconds to give the lanes back
@@ -40,6 +43,7 @@ class Running:
         clock: Clock,
         metrics: MetricsHook | None,
         chores: Sequence[Chore] = (),
+        orphan_after: float = ORPHAN_AFTER,
     ) -> None:
         self._name = name
         self._log = log
@@ -50,6 +54,7 @@ class Running:
         self._clock = clock
         self._metrics = metrics
         self._chores = tuple(chores)
+        self._orphan_after = orphan_after
         self._member = ""
         self._tasks: list[asyncio.Task[None]] = []
         self._pulse_task: asyncio.Task[None] | None = None
@@ -57,12 +62,15 @@ class Running:
         self.readers: list[Reader] = []
         self.inbound: Inbound | None = None
         self.housekeeping: Housekeeping | None = None
+        self.reporting: Reporting | None = None
 
     async def start(self) -> None:
         """Record the groups' starts, become a member, and begin to read."""
         outbound = [outbound_subscription(self._name)] if self._broker is not None else []
-        for subscription in (*self._subscriptions, *outbound):
-            await self._log.ledger.join(subscription.group)
+        groups = [each.group for each in (*self._subscriptions, *outbound)]
+        await greet_orphans(self._log, groups)
+        for group in groups:
+            await self._log.ledger.join(msgspec.structs.replace(group, orphan_after=self._orphan_after))
         self._member = await self._log.ledger.enter()
         await self._log.ledger.pulse(self._member)  # whoever died before us frees its lanes now
         self.readers = [reader for each in self._subscriptions for reader in await self._readers(each)]
@@ -74,7 +82,8 @@ class Running:
         if self._chores:
             self.housekeeping = Housekeeping(self._name, self._log, self._member, self._clock, self._chores)
             self._tasks.append(asyncio.create_task(self.housekeeping.run(), name=self.housekeeping.group.name))
-        self._pulse_task = asyncio.create_task(self._pulse())
+        self.reporting = Reporting(self._log, self.readers, self._clock)
+        self._pulse_task = asyncio.create_task(self._pulse(self.reporting))
 
     async def stop(self, drain: float) -> None:
         """Take no more, finish what is in hand for at most `drain` seconds, settle it, and give the lanes back.
@@ -134,10 +143,11 @@ class Running:
             self.inbound = Inbound(self._log, broker, self._name, patterns, self._clock)
             self._inbound_task = asyncio.create_task(self.inbound.run(), name=f"{self._name}:inbound")
 
-    async def _pulse(self) -> None:
+    async def _pulse(self, reporting: Reporting) -> None:
         while True:
             with contextlib.suppress(Exception):  # the readers meet the same trouble, and report it
                 await self._log.ledger.pulse(self._member)
+                await reporting.tell()
             await asyncio.sleep(PULSE)
 
 

@@ -1,6 +1,8 @@
 """`tidings dead`: the dead letters, and what becomes of them."""
 
 import asyncio
+import sys
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import typer
@@ -15,23 +17,30 @@ AllOption = Annotated[bool, typer.Option("--all", help="All there are (of the gr
 
 @dead.command("list", epilog="Example: tidings dead list --group shop.show")
 def list_letters(
-    group: GroupOption = None, app: AppOption = None, url: UrlOption = None, as_json: JsonOption = False
+    group: GroupOption = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="At most so many; it says how many more there are.")
+    ] = 1000,
+    app: AppOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List dead letters, oldest first."""
-    from tidings.cli.letters import FIELDS, document, letters, row
+    from tidings.cli.letters import FIELDS, document, row
     from tidings.cli.output import Column, print_json, print_rows
-    from tidings.cli.target import find
 
-    found = asyncio.run(letters(find(app, url), group))
+    found = _call(app, url, lambda letters: letters.list(group, limit))
+    if found.more:
+        print(f"{found.more:,} more are not shown: --limit {limit + found.more} shows all", file=sys.stderr)
     if as_json:
-        for letter in found:
+        for letter in found.letters:
             print_json(document(letter))
         return
     columns = [
         Column(name, name in ("calls", "behind"), name == "id", name not in ("position", "dead since"))
         for name in FIELDS
     ]
-    print_rows(columns, [row(letter) for letter in found], nothing="No dead letters.")
+    print_rows(columns, [row(letter) for letter in found.letters], nothing="No dead letters.")
 
 
 @dead.command(epilog="Example: tidings dead show 0192f0c8-7a41-7a9c-8a6e-0b8d3f6a2c11")
@@ -43,11 +52,10 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one: the event, why it is dead, and where the handler failed."""
-    from tidings.cli.letters import chosen, document, facts, letters
+    from tidings.cli.letters import document, facts
     from tidings.cli.output import print_facts, print_json
-    from tidings.cli.target import find
 
-    for letter in chosen(asyncio.run(letters(find(app, url), group)), [event], everything=False):
+    for letter in _call(app, url, lambda letters: letters.find(event, group=group)):
         if as_json:
             print_json(document(letter))
             continue
@@ -64,9 +72,8 @@ def retry(
     url: UrlOption = None,
 ) -> None:
     """Try dead letters again, now; those waiting behind them follow."""
-    from tidings.cli.letters import retry
-
-    _settle(app, url, group, events, everything, retry, "to be tried again")
+    names = _chosen(events, everything)
+    _told(_call(app, url, lambda letters: letters.retry(*names, group=group)), "to be tried again")
 
 
 @dead.command(epilog="Example: tidings dead skip 0192f0c8-7a41-7a9c-8a6e-0b8d3f6a2c11")
@@ -78,9 +85,8 @@ def skip(
     url: UrlOption = None,
 ) -> None:
     """Give dead letters up for their group; those waiting behind them go on. The log keeps the events."""
-    from tidings.cli.letters import skip
-
-    _settle(app, url, group, events, everything, skip, "skipped")
+    names = _chosen(events, everything)
+    _told(_call(app, url, lambda letters: letters.skip(*names, group=group)), "skipped")
 
 
 @dead.command(epilog="Example: tidings dead drop 0192f0c8-7a41-7a9c-8a6e-0b8d3f6a2c11 --yes")
@@ -93,18 +99,53 @@ def drop(
     yes: YesOption = False,
 ) -> None:
     """Give dead letters up for their group, and all that waits behind them. The log keeps the events."""
-    from tidings.cli.letters import drop
-
+    names = _chosen(events, everything)
     if not yes:
         typer.confirm("Give them up, and all that waits behind them?", abort=True)
-    _settle(app, url, group, events, everything, drop, "dropped, those behind included")
+    _told(_call(app, url, lambda letters: letters.drop(*names, group=group)), "dropped, those behind included")
 
 
-def _settle(
-    app: str | None, url: str | None, group: str | None, events: Any, everything: bool, change: Any, told: str
+@dead.command(epilog="Example: tidings dead add shop.show 000109d1c2a3-00000000000004d2 --reason 'damaged'")
+def add(
+    group: Annotated[str, typer.Argument(metavar="GROUP", help="The group that is to pass over it.")],
+    event: Annotated[str, typer.Argument(metavar="EVENT", help="Position, or id; of a damaged record its position.")],
+    reason: Annotated[str, typer.Option("--reason", help="Kept with the dead letter.")] = "set aside by an operator",
+    app: AppOption = None,
+    url: UrlOption = None,
 ) -> None:
-    from tidings.cli.letters import settle
+    """Make an event a dead letter of a group that has not answered it: the group passes over it.
+
+    The way past a damaged record, or past an event whose handler brings its process down. Nothing vanishes: it is
+    listed, and can be tried again.
+    """
+    position = _call(app, url, lambda letters: letters.add(group, event, reason))
+    print(f"{group} passes over {position}: 'tidings dead show {position}' has what is known of it")
+
+
+def _chosen(events: list[str] | None, everything: bool) -> list[str]:
+    """What was named; nothing, if all are meant."""
+    from tidings.errors import ConfigurationError
+
+    if bool(events) == everything:
+        raise ConfigurationError(
+            "name dead letters by id or position, as 'tidings dead list' shows them, or give --all"
+        )
+    return events or []
+
+
+def _told(settled: Any, what: str) -> None:
+    for one in settled:
+        print(f"{one.group}: {one.count} {what}{'' if one.is_run else '; nobody runs this group now'}")
+
+
+def _call(app: str | None, url: str | None, ask: Callable[[Any], Awaitable[Any]]) -> Any:
     from tidings.cli.target import find
 
-    for name, count, is_at_work in asyncio.run(settle(find(app, url), group, events or [], everything, change)):
-        print(f"{name}: {count} {told}{'' if is_at_work else '; nobody runs this group now'}")
+    return asyncio.run(_on_letters(find(app, url), ask))
+
+
+async def _on_letters(target: Any, ask: Callable[[Any], Awaitable[Any]]) -> Any:
+    from tidings.handling.letters import Letters
+
+    async with target.log() as log:
+        return await ask(Letters(log))

@@ -1,6 +1,7 @@
-"""`tidings groups`: who reads, how far, and what is set aside."""
+"""`tidings groups`: who reads, how far behind and why, and what operators do about it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import typer
@@ -8,78 +9,140 @@ import typer
 from tidings.cli.options import AppOption, JsonOption, UrlOption, YesOption
 
 groups = typer.Typer(invoke_without_command=True, epilog="Example: tidings groups --app shop:app --json")
-NameArgument = Annotated[str, typer.Argument(metavar="GROUP")]
+NamesArgument = Annotated[list[str], typer.Argument(metavar="GROUP...", help="Names, or patterns as in 'shop.*'.")]
+SomeNamesArgument = Annotated[list[str] | None, typer.Argument(metavar="[GROUP]...", help="Names, or patterns.")]
+PlaceOption = Annotated[
+    str, typer.Option("--to", metavar="PLACE", help="earliest, latest, a position, a time, or '2h ago'.")
+]
+_FIELDS = ("group", "hears", "state", "position", "lag", "retry", "blocked", "dead", "members", "behind", "reason")
+_NUMBERS = ("lag", "retry", "blocked", "dead", "behind")
 
 
 @groups.callback()
-def list_groups(
+def groups_alone(
     context: typer.Context, app: AppOption = None, url: UrlOption = None, as_json: JsonOption = False
 ) -> None:
-    """List groups: state, position, lag, what waits to be tried again, what is blocked or dead, and who is at work."""
-    from tidings.cli.output import Column, print_json, print_rows
-    from tidings.cli.target import find
+    """Groups: how far behind each is and why, who runs it, and what it has set aside. Alone it lists them.
 
-    if context.invoked_subcommand is not None:
-        return
-    found = asyncio.run(_groups(find(app, url)))
-    if as_json:
-        for group in found:
-            print_json(group)
-        return
-    names = ("group", "hears", "state", "position", "lag", "retry", "blocked", "dead", "members")
-    columns = [Column(name, name in ("lag", "retry", "blocked", "dead"), name == "group") for name in names]
-    print_rows(columns, [_row(group) for group in found], nothing="No groups yet: 'tidings run' makes them.")
+    lag counts the events a group hears and has yet to come to ('<' where it is at most so many), behind is the age of
+    the oldest of them.
+    """
+    if context.invoked_subcommand is None:
+        _list([], app, url, as_json)
 
 
-@groups.command(epilog="Example: tidings groups pause shop.show")
-def pause(group: NameArgument, app: AppOption = None, url: UrlOption = None) -> None:
-    """Have a group stop, wherever it runs; nothing is lost meanwhile."""
-    from tidings.cli.target import find
+@groups.command("list", epilog="Example: tidings groups list 'shop.*' --json")
+def list_groups(
+    names: SomeNamesArgument = None, app: AppOption = None, url: UrlOption = None, as_json: JsonOption = False
+) -> None:
+    """List groups: state, position, lag and its reason, what is set aside, and who is at work."""
+    _list(names or [], app, url, as_json)
 
-    asyncio.run(_change(find(app, url), lambda ledger: ledger.set_state(group, "paused")))
-    print(f"{group} is paused: 'tidings groups resume {group}' lets it go on")
+
+@groups.command(epilog="Example: tidings groups pause shop.show --why 'the gateway is being moved'")
+def pause(
+    names: NamesArgument,
+    why: Annotated[str, typer.Option("--why", help="Shown to whoever looks at the group.")] = "by an operator",
+    app: AppOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Have groups stop, wherever they run; nothing is lost meanwhile."""
+    for name in _call(app, url, lambda groups: groups.pause(*names, why=why)):
+        print(f"{name} is paused: 'tidings groups resume {name}' lets it go on")
 
 
-@groups.command(epilog="Example: tidings groups resume shop.show")
-def resume(group: NameArgument, app: AppOption = None, url: UrlOption = None) -> None:
-    """Let a paused group go on."""
-    from tidings.cli.target import find
+@groups.command(epilog="Example: tidings groups resume 'shop.*'")
+def resume(names: NamesArgument, app: AppOption = None, url: UrlOption = None) -> None:
+    """Let paused groups go on."""
+    for name in _call(app, url, lambda groups: groups.resume(*names)):
+        print(f"{name} goes on")
 
-    asyncio.run(_change(find(app, url), lambda ledger: ledger.set_state(group, "live")))
-    print(f"{group} goes on")
+
+@groups.command(epilog="Example: tidings groups reset shop.show --to '2h ago'")
+def reset(
+    names: NamesArgument, to: PlaceOption, yes: YesOption = False, app: AppOption = None, url: UrlOption = None
+) -> None:
+    """Move groups to another place in the log, from where they hear everything again.
+
+    What they had set aside is forgotten: it comes again too, or lies behind the place.
+    """
+    from tidings.cli.moving import move
+
+    move(names, to, yes=yes, app=app, url=url)
 
 
 @groups.command(epilog="Example: tidings groups delete shop.show --yes")
-def delete(group: NameArgument, app: AppOption = None, url: UrlOption = None, yes: YesOption = False) -> None:
-    """Forget a group that no application has any more, with all it has set aside."""
+def delete(
+    names: NamesArgument,
+    force: Annotated[bool, typer.Option("--force", help="Even if members run it; they stop.")] = False,
+    yes: YesOption = False,
+    app: AppOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Forget groups that no application has any more, with all they have set aside."""
+    if not yes:
+        typer.confirm(f"Forget {', '.join(names)}, with positions and dead letters?", abort=True)
+    for name in _call(app, url, lambda groups: groups.delete(*names, force=force)):
+        print(f"{name} is forgotten")
+
+
+def _list(names: list[str], app: str | None, url: str | None, as_json: bool) -> None:
+    from tidings.cli.output import Column, print_json, print_rows
+
+    found = _call(app, url, lambda groups: groups.list(*names))
+    if as_json:
+        for sight in found:
+            print_json(_document(sight))
+        return
+    columns = [
+        Column(name, name in _NUMBERS, name == "group", name not in ("hears", "position", "members"))
+        for name in _FIELDS
+    ]
+    print_rows(columns, [_row(sight) for sight in found], nothing="No groups yet: 'tidings run' makes them.")
+
+
+def _call(app: str | None, url: str | None, change: Callable[[Any], Awaitable[Any]]) -> Any:
     from tidings.cli.target import find
 
-    if not yes:
-        typer.confirm(f"Forget {group}, its position and its dead letters?", abort=True)
-    asyncio.run(_change(find(app, url), lambda ledger: ledger.forget(group)))
-    print(f"{group} is forgotten")
+    return asyncio.run(_on_groups(find(app, url), change))
 
 
-async def _groups(target: Any) -> list[Any]:
+async def _on_groups(target: Any, change: Callable[[Any], Awaitable[Any]]) -> Any:
+    from tidings.handling.groups import Groups
+
     async with target.log() as log:
-        found: list[Any] = await log.ledger.groups()
-        return found
+        subscriptions = () if target.app is None else target.app.subscriptions
+        return await change(Groups(log, subscriptions))
 
 
-async def _change(target: Any, change: Any) -> None:
-    async with target.log() as log:
-        await change(log.ledger)
+def _row(sight: Any) -> list[Any]:
+    from tidings.handling.reason import span
 
-
-def _row(group: Any) -> list[Any]:
+    status, backlog = sight.status, sight.backlog
     return [
-        group.name,
-        " ".join(group.patterns),
-        group.state,
-        group.position or "earliest",
-        group.lag,
-        group.retry,
-        group.blocked,
-        group.dead,
-        " ".join(group.members) or "-",
+        status.name,
+        " ".join(status.patterns),
+        status.state,
+        status.position or "earliest",
+        backlog.events if backlog.is_exact else f"<{backlog.events}",
+        status.retry,
+        status.blocked,
+        status.dead,
+        " ".join(status.members) or "-",
+        span(sight.seconds) if backlog.since is not None else "-",
+        sight.reason,
     ]
+
+
+def _document(sight: Any) -> dict[str, Any]:
+    import msgspec
+
+    facts = msgspec.structs.asdict(sight.status)
+    hidden = ("note", "reports")
+    return {
+        **{name: value for name, value in facts.items() if name not in hidden},
+        "waiting": sight.backlog.events,
+        "waiting_is_exact": sight.backlog.is_exact,
+        "seconds": sight.seconds,
+        "reason": sight.reason,
+    }

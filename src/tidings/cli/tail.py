@@ -30,7 +30,7 @@ def tail(
 
 
 async def _tail(target: Any, patterns: list[str], start: str, limit: int | None, follow: bool, as_json: bool) -> None:
-    from tidings.cli.place import events, position
+    from tidings.log.places import events, position
 
     show, count = _shower(as_json), 0
     async with target.log() as log:

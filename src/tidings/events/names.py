@@ -3,6 +3,9 @@
 A name is segments of `A-Z a-z 0-9 _ -` joined by `:`, `.` or `/`. In a pattern `*` stands for exactly one segment and
 `**` for any number of them. A pattern without a wildcard is compared as an exact string; with one, segment by segment,
 so that `order.*` and `order:*` both select `order:created`.
+
+Names that begin with `tidings:` are the toolkit's own news. As `*` in a shell leaves out files that begin with a dot, a
+pattern that begins with a wildcard leaves these out: they are heard by who names them, as in `tidings:**`.
 """
 
 import re
@@ -12,6 +15,7 @@ from typing import Final
 from tidings.errors import InvalidName
 
 MAX_NAME_LENGTH: Final = 255
+OWN: Final = "tidings:"  # what the names of our own events begin with
 _SEGMENT = r"[A-Za-z0-9_-]+"
 _NAME = re.compile(rf"{_SEGMENT}(?:[:./]{_SEGMENT})*")
 _PATTERN = re.compile(rf"(?:{_SEGMENT}|\*\*?)(?:[:./](?:{_SEGMENT}|\*\*?))*")
@@ -57,7 +61,7 @@ class Pattern:
         InvalidName: the text is outside the grammar; a wildcard beside other characters (`ord*`) is.
     """
 
-    __slots__ = ("_fewest", "_segments", "literal", "text")
+    __slots__ = ("_fewest", "_is_open", "_segments", "literal", "text")
 
     def __init__(self, text: str) -> None:
         if not isinstance(text, str) or _PATTERN.fullmatch(text) is None:
@@ -66,11 +70,14 @@ class Pattern:
         self.literal = "*" not in text
         self._segments = _without_repeats(_SEPARATOR.split(text))
         self._fewest = sum(segment != "**" for segment in self._segments)
+        self._is_open = self._segments[0] in ("*", "**")
 
     def matches(self, name: str) -> bool:
         """Is `name` selected?"""
         if self.literal:
             return name == self.text
+        if self._is_open and name.startswith(OWN):
+            return False
         segments = _SEPARATOR.split(name)
         return len(segments) >= self._fewest and _fits(self._segments, segments)
 

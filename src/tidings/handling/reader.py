@@ -48,13 +48,18 @@ class Reader:
         self.settling = Settling(subscription.name, log, self.batch, clock, metrics)
         self.feed = feed
         self._log = log
-        self._member = member
+        self.member = member
         self._clock = clock
         self._hears = subscription.matcher()
         self._ear = log.bell.listen()
         self._control = 0  # the counter of members' and operators' changes that the lease was made under
         self._execution = execution or execution_of(subscription, log, self.batch, self.settling, clock, self._ear.ring)
         self._stopping = False
+
+    @property
+    def hindrance(self) -> str:
+        """What in this process keeps the group from getting on, in words; empty when nothing does."""
+        return self.trouble.reason or ""
 
     def stop(self) -> None:
         """Take no further event; `run` returns when the one in hand is answered and settled."""
@@ -104,9 +109,9 @@ class Reader:
         """A lease under what is known now."""
         self._control = self._log.bell.control
         before, name = self.settling.lease, self.subscription.name
-        lease = await self._log.ledger.claim(name, self._member)
+        lease = await self._log.ledger.claim(name, self.member)
         if before is None or before.fence != lease.fence or before.lanes.keys() != lease.lanes.keys():
-            say(logging.INFO, "claim", group=name, member=self._member, lanes=len(lease.lanes), fence=lease.fence)
+            say(logging.INFO, "claim", group=name, member=self.member, lanes=len(lease.lanes), fence=lease.fence)
         self.settling.begin(lease)
         await self._recall()
 
@@ -256,7 +261,7 @@ class Reader:
         if not isinstance(error, Fenced):
             return self.trouble.met(error)
         name, reason = self.subscription.name, "another member owns the lanes"
-        say(logging.WARNING, "fence", group=name, member=self._member, reason=reason)
+        say(logging.WARNING, "fence", group=name, member=self.member, reason=reason)
         return 0.0
 
     async def _wait(self, seconds: float) -> None:

@@ -32,6 +32,8 @@ class Settling:
         self.lease: Lease | None = None
         self.cursor = 0  # the order up to which it has read
         self.moving = True  # False while parked events are gone through, which the cursor has passed long ago
+        self.handled = 0  # events with an answer, in all
+        self.busy = 0.0  # seconds from calls to settlements, in all
         self._group = group
         self._log = log
         self._batch = batch
@@ -52,6 +54,11 @@ class Settling:
         self._gauge = _Gauge()
         self.lease = None
 
+    @property
+    def settled(self) -> int:
+        """The order up to which all is answered and committed."""
+        return self._settled
+
     def position(self, order: int) -> str:
         """The position of an order."""
         return self.held.epoch.position(order)
@@ -70,6 +77,7 @@ class Settling:
     def answered(self, count: int) -> None:
         """So many events have their answers."""
         self._gauge.handled += count
+        self.handled += count
 
     async def settle_if_due(self, *, at_head: bool) -> None:
         """Commit, unless there is nothing but progress and more of it to come soon."""
@@ -136,8 +144,9 @@ class Settling:
         if not gauge.handled or gauge.started is None:
             return
         self._gauge = _Gauge()
+        seconds = self._clock.monotonic() - gauge.started
+        self.busy += seconds
         if self._metrics is not None:
-            seconds = self._clock.monotonic() - gauge.started
             with contextlib.suppress(Exception):  # a broken hook must not stop the work
                 self._metrics(Metrics(self._group, gauge.handled, gauge.parked, gauge.dead, gauge.published, seconds))
 

@@ -124,11 +124,12 @@ class Parked(msgspec.Struct):
 
 
 class ParkedList(list[Parked]):
-    """Some parked events, and how many `more` there are than were asked for."""
+    """Some parked events, how many `more` there are than were asked for, and when the `latest` of all changed."""
 
-    def __init__(self, found: Iterable[Parked], more: int = 0) -> None:
+    def __init__(self, found: Iterable[Parked], more: int = 0, latest: float | None = None) -> None:
         super().__init__(found)
         self.more = more
+        self.latest = max((one.changed_at for one in self), default=0.0) if latest is None else latest
 
 
 class Held(msgspec.Struct):

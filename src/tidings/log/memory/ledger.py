@@ -133,7 +133,8 @@ class MemoryLedger:
             (one for one in every if state in (None, one.state) and one.changed_at > since),
             key=lambda one: (one.order, one.group),
         )
-        return ParkedList(map(self._state.with_record, chosen[:limit]), max(len(chosen) - limit, 0))
+        latest = max((one.changed_at for one in chosen), default=0.0)
+        return ParkedList(map(self._state.with_record, chosen[:limit]), max(len(chosen) - limit, 0), latest)
 
     async def set_aside(self, group: str, position: Position, reason: str) -> None:
         """Make one event a dead letter, so that the group passes over it."""

@@ -80,11 +80,11 @@ def listed(
     """What is set aside, of one group or all, in one state or any."""
     asked = {"group": group, "state": state, "since": since, "limit": limit}
     rows = connection.execute(f"{_JOIN} {_LISTED} ORDER BY p.position, p.group_name LIMIT :limit", asked).fetchall()
-    more = 0
-    if len(rows) == limit:
-        (count,) = connection.execute(f"SELECT count(*) FROM tidings_parked p {_LISTED}", asked).fetchone()
-        more = count - limit
-    return ParkedList(map(_parked, rows), more)
+    if len(rows) < limit:
+        return ParkedList(map(_parked, rows))
+    sql = f"SELECT count(*), max(p.changed_at) FROM tidings_parked p {_LISTED}"
+    count, latest = connection.execute(sql, asked).fetchone()
+    return ParkedList(map(_parked, rows), count - limit, latest)
 
 
 def set_aside(session: Session, group: str, order: int, position: Position, reason: str) -> None:

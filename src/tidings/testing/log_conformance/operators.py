@@ -98,10 +98,12 @@ async def test_what_changed_its_state_since_is_told_apart(log: Log, clock: Manua
     await log.ledger.settle(Settlement(lease, parked=[parked_as(records[0], "dead"), parked_as(records[1], "retry")]))
 
     changed = await log.ledger.parked(since=first.changed_at)
+    some = await log.ledger.parked(limit=1)
 
     assert [(one.order, one.parked_at, one.changed_at) for one in changed] == [
         (1, first.parked_at, first.parked_at + 5.0)
     ]
+    assert (changed.latest, some.latest) == (changed[0].changed_at, changed[0].changed_at)
     assert await log.ledger.parked(since=changed[0].changed_at) == []
 
 

@@ -4,17 +4,21 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import datetime
 
+from tidings.clock import Clock, SystemClock
 from tidings.errors import ConfigurationError
 from tidings.events import Event, PatternSet
-from tidings.log import START, Log, Slice, Where
+from tidings.log.interface import Log, Slice, Where
+from tidings.log.position import START
 from tidings.log.record import restore
 
+_AGO = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(s|min|m|h|d|w)[a-z]* ago")
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}  # seconds
 _POSITION = re.compile(r"[0-9a-f]{12}-[0-9a-f]{16}")
 _BATCH = 1000
 
 
-async def position(log: Log, text: str) -> str:
-    """The position that `earliest`, `latest`, a position or a time stands for.
+async def position(log: Log, text: str, clock: Clock | None = None) -> str:
+    """The position that `earliest`, `latest`, a position, a time or `2h ago` stands for.
 
     Raises:
         ConfigurationError: it is none of these.
@@ -24,17 +28,24 @@ async def position(log: Log, text: str) -> str:
         return START
     if text == "latest":
         return await log.head()
-    if _POSITION.fullmatch(text):
+    if is_position(text):
         await log.scan(text, limit=1)
         return text
+    if ago := _AGO.fullmatch(text.strip()):
+        return await log.position_at((clock or SystemClock()).now() - float(ago[1]) * _UNITS[ago[2]])
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ConfigurationError(
             f"{text!r} is no place in a log: write earliest, latest, a position as 'tidings tail' shows it, or a time"
-            " as in 2026-01-31T12:00"
+            " as in 2026-01-31T12:00 or '2h ago'"
         ) from None
     return await log.position_at(moment.astimezone().timestamp())  # without a zone it is meant as the clock here says
+
+
+def is_position(text: str) -> bool:
+    """Does it look like a position?"""
+    return _POSITION.fullmatch(text) is not None
 
 
 async def events(
