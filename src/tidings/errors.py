@@ -253,7 +253,8 @@ class LogDamaged(LogError):
         self.positions = tuple(positions)
         self.path = path
         where = f" at {_listed(self.positions)}" if self.positions else ""
-        super().__init__(f"{_log(path)} is damaged{where}: {detail}; stop writing, and restore it from a backup")
+        past = "; 'tidings dead add GROUP POSITION' has a group pass over a record" if self.positions else ""
+        super().__init__(f"{_log(path)} is damaged{where}: {detail}; stop writing, and restore it from a backup{past}")
 
 
 class NewerSchema(LogError):

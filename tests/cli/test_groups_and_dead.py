@@ -63,7 +63,8 @@ def test_groups_are_listed_once_there_are_any(tidings: Tidings, work: Work) -> N
 
     assert (before.returncode, before.stdout) == (0, "")
     assert fields[:3] == ["orders.ship", "order:created", "live"]
-    assert fields[4:] == ["0", "0", "0", "0", "-"]
+    assert fields[4:10] == ["0", "0", "0", "0", "-", "-"]
+    assert fields[10].startswith("nobody runs it: last seen ")
 
 
 def test_a_group_is_paused_resumed_and_deleted(tidings: Tidings, work: Work) -> None:

@@ -12,15 +12,14 @@ from tidings.cli.options import AppOption, JsonOption, UrlOption, YesOption
 dead = typer.Typer(no_args_is_help=True, help="Dead letters: look at them, try them again, let them go.")
 EventArguments = Annotated[list[str] | None, typer.Argument(metavar="[EVENT]...", help="Ids or positions.")]
 GroupOption = Annotated[str | None, typer.Option("--group", help="Only of this group.")]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, help="At most so many; it says if there are more.")]
 AllOption = Annotated[bool, typer.Option("--all", help="All there are (of the group).")]
 
 
 @dead.command("list", epilog="Example: tidings dead list --group shop.show")
 def list_letters(
     group: GroupOption = None,
-    limit: Annotated[
-        int, typer.Option("--limit", min=1, help="At most so many; it says how many more there are.")
-    ] = 1000,
+    limit: LimitOption = 1000,
     app: AppOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,

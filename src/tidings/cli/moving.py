@@ -41,7 +41,6 @@ def _asked(plans: Sequence[Any]) -> str:
 def _said(plan: Any) -> str:
     from tidings.cli.output import counted
 
-    what = (
-        f"pass over {counted(plan.events, 'event')}" if plan.forward else f"hear {counted(plan.events, 'event')} again"
-    )
+    events = counted(plan.events, "event")
+    what = f"pass over {events}" if plan.forward else f"hear {events} again"
     return what + (f", and forget {plan.forgotten} set aside" if plan.forgotten else "")

@@ -1,0 +1,93 @@
+"""What a process says of its work, seen from another, and its silence when there is nothing to say."""
+
+from typing import Any
+
+from tests.handling.stage import OrderCreated, caught_up, until
+from tidings import App
+from tidings.clock import ManualClock
+from tidings.handling.reporting import Reporting
+from tidings.log import Log
+from tidings.log.interface import Report
+
+
+class Ledger:
+    """A ledger that counts what is reported to it."""
+
+    def __init__(self, log: Log) -> None:
+        self.told: list[Report] = []
+        log.ledger.report = self.report  # type: ignore[method-assign]
+
+    async def report(self, reports: Any) -> None:
+        self.told += reports
+
+
+async def test_rates_are_told_every_few_seconds_of_work_and_never_at_rest(app: App, clock: ManualClock) -> None:
+    @app.on()
+    async def show(order: OrderCreated) -> None:
+        clock.advance(0.01)
+
+    async with app.running():
+        assert app._running is not None
+        await app.groups.list()
+        ledger = Ledger(app.log)
+        reporting = Reporting(app.log, app._running.readers, clock)
+        await reporting.tell()
+        clock.advance(3600.0)
+        await reporting.tell()  # it rests: what begins now is measured from now on
+        at_rest = list(ledger.told)
+        await app.publish_many([OrderCreated(number) for number in range(100)])
+        await caught_up(app)
+        clock.advance(9.0)
+        await reporting.tell()
+        at_work = list(ledger.told)
+        clock.advance(9.0)
+        await reporting.tell()
+
+    assert at_rest == []
+    assert ledger.told == at_work
+    (report,) = at_work
+    assert (report.group, round(report.handled, 2), round(report.arriving, 2)) == ("shop.show", 10.0, 10.0)
+    assert round(report.seconds, 3) == 0.01
+
+
+async def test_a_hindrance_is_told_at_once_and_when_it_is_over(app: App, clock: ManualClock) -> None:
+    @app.on()
+    async def show(order: OrderCreated) -> None: ...
+
+    async with app.running():
+        await app.publish(OrderCreated(1))
+        await caught_up(app)
+        assert app._running is not None
+        ledger = Ledger(app.log)
+        (reader,) = app._running.readers
+        reporting = Reporting(app.log, [reader], clock)
+        reader.trouble.reason = "OSError: the gateway is away"
+        for _ in range(2):
+            await reporting.tell()
+        reader.trouble.over()
+        for _ in range(2):
+            await reporting.tell()
+
+    assert [report.hindrance for report in ledger.told] == ["OSError: the gateway is away", ""]
+
+
+async def test_what_one_process_measures_another_shows(app: App, new_app: Any, clock: ManualClock) -> None:
+    @app.on()
+    async def show(order: OrderCreated) -> None:
+        clock.advance(2.0)
+
+    async with new_app("other") as other, app.running():
+        await app.publish_many([OrderCreated(number) for number in range(5)])
+        await caught_up(app)
+
+        async def is_told() -> bool:
+            clock.advance(0.1)
+            (status,) = await other.log.ledger.groups()
+            return bool(status.reports)
+
+        await until(is_told, other.log)
+        await app.publish(OrderCreated(9))
+        await caught_up(app)
+        (status,) = await other.log.ledger.groups()
+
+    assert [round(report.seconds, 1) for report in status.reports] == [2.0]
