@@ -1,6 +1,7 @@
 """Groups as operators see and move them, and what becomes of dead letters."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -163,3 +164,78 @@ def test_replay_goes_to_a_position_or_a_time(tidings: Tidings, work: Work) -> No
     assert "hear 2 events again" in by_time.stdout
     assert "there is no group 'nobody'" in tidings("replay", "nobody", "--to", "earliest").stderr
     assert tidings("replay", "orders.ship", "--to", "ffffffffffff-0000000000000001", "--yes").returncode == 1
+
+
+def test_groups_are_meant_by_pattern_and_close_names_are_offered(tidings: Tidings, work: Work) -> None:
+    tidings("publish", "order:created", GOOD)
+    work()
+
+    paused = tidings("groups", "pause", "orders.*", "--why", "the gateway is moved")
+    unknown = tidings("groups", "resume", "orders.shpi")
+
+    assert paused.stdout.startswith("orders.ship is paused")
+    assert json.loads(tidings("groups", "list", "orders.ship", "--json").stdout)["reason"] == (
+        "paused: the gateway is moved"
+    )
+    assert (unknown.returncode, "did you mean orders.ship?" in unknown.stderr) == (1, True)
+    assert "Traceback" not in unknown.stderr
+
+
+def test_groups_are_listed_with_lag_and_reason(tidings: Tidings, letter: str) -> None:
+    tidings("publish", "order:created", GOOD.replace("ada", "bob"))
+    tidings("publish", "other:event", "1")
+
+    group = json.loads(tidings("groups", "--json").stdout)
+
+    assert (group["lag"], group["waiting"], group["waiting_is_exact"]) == (2, 1, True)
+    assert group["seconds"] > 0
+    assert group["reason"].startswith("nobody runs it: last seen ")
+    assert group["members"] == []
+
+
+def test_a_reset_says_which_effects_come_again_and_asks(tidings: Tidings, letter: str, work: Work) -> None:
+    refused = tidings("groups", "reset", "orders.*", "--to", "2h ago", given="n\n")
+
+    told = tidings("groups", "reset", "orders.*", "--to", "2h ago", "--yes")
+
+    assert refused.returncode == 1
+    assert "calls to the outside are made again" in refused.stdout
+    assert "orders.ship will hear 2 events again, and forget 2 set aside. Go on?" in refused.stdout
+    assert told.stdout == "orders.ship will hear 2 events again, and forget 2 set aside; nobody runs it now\n"
+    assert "is no place in a log" in tidings("groups", "reset", "orders.ship", "--to", "then", "--yes").stderr
+
+
+def test_a_dead_list_says_how_many_it_leaves_out(tidings: Tidings, letter: str, work: Work) -> None:
+    tidings("publish", "order:created", BAD.replace("ada", "bob"))
+    work(blocked=1)
+
+    some = tidings("dead", "list", "--limit", "1")
+
+    assert len(some.stdout.splitlines()) == 1
+    assert some.stderr == "1 more are not shown: --limit 2 shows all\n"
+    assert tidings("dead", "list").stderr == ""
+
+
+def test_a_damaged_record_is_passed_over_by_the_command_that_the_reason_names(
+    tidings: Tidings, folder: Path, work: Work
+) -> None:
+    tidings("publish", "order:created", GOOD)
+    work()
+    tidings("publish", "order:created", GOOD)
+    tidings("publish", "order:created", GOOD)
+    with sqlite3.connect(folder / "orders.db") as connection:
+        connection.execute("UPDATE tidings_events SET data = X'FF' WHERE position = 2")
+    connection.close()
+
+    reason = json.loads(tidings("groups", "--json").stdout)["reason"]
+    command = reason.split("'")[1].split()
+    told = tidings(*command[1:], "--reason", "damaged")
+    work()
+
+    assert command[:4] == ["tidings", "dead", "add", "orders.ship"]
+    assert told.returncode == 0
+    assert counts(tidings) == (0, 0, 1)
+    shown = json.loads(tidings("dead", "show", command[4], "--json").stdout)
+    assert (shown["reason"], shown["event"]) == ("damaged", None)
+    assert "damaged" in tidings("dead", "show", command[4]).stdout
+    assert "has answered" in tidings("dead", "add", "orders.ship", command[4][:-1] + "1").stderr

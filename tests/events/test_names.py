@@ -143,3 +143,16 @@ def _reference(pattern: str, name: str) -> bool:
     written = {"*": "[^:]+:", "**": "(?:[^:]+:)*"}
     regular = "".join(written.get(segment, f"{segment}:") for segment in pattern.split("."))
     return re.fullmatch(regular, name + ":") is not None
+
+
+@pytest.mark.parametrize("pattern", ["**", "*:group:lagging", "**:lagging", "*:**", "**:group:*"])
+def test_a_pattern_that_begins_with_a_wildcard_leaves_out_the_toolkits_own_names(pattern: str) -> None:
+    assert matches(pattern, "shop:group:lagging")
+    assert not matches(pattern, "tidings:group:lagging")
+
+
+@pytest.mark.parametrize("pattern", ["tidings:**", "tidings:*:lagging", "tidings:group:lagging"])
+def test_the_toolkits_own_names_are_heard_by_who_names_them(pattern: str) -> None:
+    assert matches(pattern, "tidings:group:lagging")
+    assert matches("**", "tidings.group")  # only its own prefix is set apart
+    assert matches("**", "tidings2:x")

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.handling.stage import Heard, OrderCreated, caught_up, facts, until
+from tests.handling.stage import Heard, OrderCreated, caught_up, facts, parked, until
 from tests.log.test_backlog import delete
-from tidings import App
+from tidings import App, Retry
 from tidings.clock import ManualClock
 
 _WEEK = 7 * 86_400.0
@@ -69,6 +69,30 @@ async def test_an_orphan_that_missed_nothing_says_so_quietly(
     assert said["trimmed"] == 0
     assert [record.levelname for record in caplog.records if record.message.startswith("orphan")] == ["INFO"]
     assert heard == [0, 1, 2, 3, 4, 5]
+
+
+async def test_a_parked_event_that_was_trimmed_becomes_a_dead_letter_that_holds_nobody_up(
+    sqlite_url: str, clock: ManualClock
+) -> None:
+    app, heard = App("shop", sqlite_url, clock=clock), Heard[str]()
+
+    @app.on(retry=Retry(inline=0, wait=10.0))
+    async def show(order: OrderCreated) -> None:
+        if order.total == "bad":
+            raise OSError("away")
+        heard.note(order.total)
+
+    async with app:
+        async with app.running():
+            await app.publish_many([OrderCreated(1, total) for total in ("bad", "good")])
+            await parked(app, "retry", "blocked")
+        await delete(sqlite_url, 1)
+        clock.advance(100.0)
+        async with app.running():
+            assert await heard.reach(1) == ["good"]
+            (dead,) = await parked(app, "dead")
+
+    assert (dead.reason, dead.blocks) == ("trimmed from the log before it could be tried again", False)
 
 
 async def test_a_group_that_was_away_for_less_is_no_orphan(shop: App, clock: ManualClock, caplog: Any) -> None:

@@ -427,7 +427,7 @@ class LogMachine(RuleBasedStateMachine):
         assert sorted(statuses) == sorted(self.groups)
         for name, group in self.groups.items():
             assert order_in(statuses[name].position) == min(group.positions)
-            assert statuses[name].members == tuple(sorted({owner for owner in group.owners if owner}))
+            assert statuses[name].members == tuple(sorted({owner for owner in group.owners if owner in self.members}))
             rows = [(one.order, one.state, one.due, one.attempts) for one in parked if one.group == name]
             assert rows == [(one.order, one.state, one.due, one.attempts) for one in self.in_order(name)]
 

@@ -14,6 +14,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -38,7 +39,7 @@ from tidings.errors import (
 )
 from tidings.events import Event
 from tidings.log import ANY, START, Draft, Parked, Settlement
-from tidings.log.interface import Appended, Group, Lease
+from tidings.log.interface import ORPHAN_AFTER, Appended, Group, Lease
 from tidings.log.record import draft, restore
 from tidings.log.sqlite import SqliteLog, schema
 
@@ -318,6 +319,64 @@ async def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
         await SqliteLog.open(path)
 
     assert (refused.value.found, refused.value.known) == (99, len(schema.MIGRATIONS))
+
+
+async def test_groups_of_an_older_file_count_as_seen_when_it_is_brought_up(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = schema.MIGRATIONS
+    monkeypatch.setattr(schema, "MIGRATIONS", known[:1])
+    await made(path)
+    await asyncio.to_thread(
+        change, path, "INSERT INTO tidings_groups(name, patterns, created_at) VALUES ('g', '[1]', 7)"
+    )
+    parked = "INSERT INTO tidings_parked VALUES ('g', 1, 0, NULL, 'id-0', 't', 'dead', 1, 0, '', '', 7.5, 0)"
+    await asyncio.to_thread(change, path, parked)
+    monkeypatch.setattr(schema, "MIGRATIONS", known)
+    before = time.time() - 1
+
+    log = await SqliteLog.open(path)
+
+    seen = await on_writer(log, "SELECT last_seen, orphan_after FROM tidings_groups")
+    (dead,) = await log.ledger.parked()
+    await log.close()
+    assert before <= seen[0] <= time.time()
+    assert seen[1] == ORPHAN_AFTER
+    assert (dead.parked_at, dead.changed_at) == (7.5, 7.5)
+
+
+async def test_a_member_notes_once_an_hour_that_it_runs_its_groups(path: Path) -> None:
+    clock = ManualClock()
+    log = await SqliteLog.open(path, clock=clock)
+    lease = await lease_of(log)
+    seen = []
+    for seconds in (0.0, 60.0, 3540.0, 1.0, 1800.0):
+        clock.advance(seconds)
+        await log.ledger.pulse(lease.member)
+        seen.append((await on_writer(log, "SELECT last_seen FROM tidings_groups"))[0] - 1_000_000_000.0)
+
+    await log.close()
+    assert seen == [0.0, 0.0, 0.0, 3601.0, 3601.0]
+
+
+async def test_a_dead_member_was_last_seen_when_it_touched_its_file(path: Path) -> None:
+    log, other = await SqliteLog.open(path), await SqliteLog.open(path)
+    lease = await lease_of(other)
+    file = path.parent / f"{path.name}-tidings" / "members" / lease.member
+    died_at = time.time() - 1000.0
+
+    os.close(other.ledger._members._held.pop(lease.member))  # as the kernel does when a process dies
+    await asyncio.to_thread(os.utime, file, (died_at, died_at))
+    await asyncio.to_thread(change, path, "UPDATE tidings_groups SET last_seen = 5")
+    (unburied,) = await log.ledger.groups()
+    await log.ledger.pulse(await log.ledger.enter())
+    (buried,) = await log.ledger.groups()
+
+    await other.close()
+    await log.close()
+    assert unburied.members == buried.members == ()
+    assert abs(unburied.last_seen - died_at) < 0.001
+    assert abs(buried.last_seen - died_at) < 0.001
 
 
 async def test_an_interrupted_migration_is_begun_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+import msgspec
+
 from tidings.clock import Clock
 from tidings.errors import Reject
 from tidings.handling.delivery import Item
@@ -120,6 +122,13 @@ class Batch:
         assert item.failure is not None
         attempts = item.attempts + 1
         self._give_up(item, item.failure, attempts, self._policy.until_readable(item.failure, attempts))
+
+    def gone(self, parked: Sequence[Parked]) -> None:
+        """Their events were trimmed from the log before they could be tried again, as those of an orphan may be."""
+        reason = "trimmed from the log before it could be tried again"
+        for one in parked:
+            self.parked.append(msgspec.structs.replace(one, state="dead", reason=reason, blocks=False))
+            say(logging.ERROR, "dead", group=self._group, event=one.event_id, type=one.type, reason=reason)
 
     def take(self, upto: int | None) -> tuple[list[Draft], list[Parked], list[int]]:
         """The answers to what came up to the order `upto` (None: all of them), which are settled now."""

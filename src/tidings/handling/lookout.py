@@ -53,11 +53,13 @@ class Lookout:
         self._outgoing = outgoing
         self._clock = clock
         self._alerts = alerts
-        self._due = 0.0
+        self._due: float | None = None
         self._behind: dict[str, float] = {}  # since when a group that is not told of is behind
 
     async def run(self, now: float) -> float:
-        """Look at every group, when it is time; what is asked in between changes nothing."""
+        """Look at every group, when it is time, first after a while; what is asked in between changes nothing."""
+        if self._due is None:
+            self._due = now + self._alerts.every  # who has just been started is given time to catch up
         if self._due - self._alerts.every <= now < self._due:
             return self._due
         for status in await self._log.ledger.groups():

@@ -244,6 +244,8 @@ class Reader:
     async def _due_items(self) -> list[Item]:
         parked = await self._log.ledger.due(self.settling.held, self._clock.now())
         known = [(each, each.record) for each in parked if each.record is not None]
+        if len(known) < len(parked):
+            self.batch.gone([each for each in parked if each.record is None])
         items = self.feed.decode([record for _, record in known], self.settling.held.epoch)
         for item, (each, _) in zip(items, known, strict=True):
             item.parked, item.attempts = True, each.attempts

@@ -1,5 +1,6 @@
 """`Sight`: a group as people want to see it: how far behind, since when, and why."""
 
+import asyncio
 from collections.abc import Iterable
 
 import msgspec
@@ -20,12 +21,21 @@ class Sight(msgspec.Struct, frozen=True):
 
 async def sight_of(log: Log, status: GroupStatus, now: float, reports: Iterable[Report] = ()) -> Sight:
     """Look at one group; `reports` are those of this process, which count in place of what it last wrote down."""
-    behind = await backlog(log, status)
+    behind = await _behind(log, status)
     own = {each.member: each for each in reports}
     said = {each.member: each for each in members_alive(status)} | own
     facts = Facts(status, behind, now, await _obstacle(log, status), tuple(said.values()))
     seconds = 0.0 if behind.since is None else max(now - behind.since, 0.0)
     return Sight(status, behind, seconds, reason(facts))
+
+
+async def _behind(log: Log, status: GroupStatus) -> Backlog:
+    try:
+        return await backlog(log, status)
+    except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # the readers meet the same, and say so; what the ledger knows can be told all the same
+        return Backlog(status.lag, is_exact=False)
 
 
 async def _obstacle(log: Log, status: GroupStatus) -> Parked | None:

@@ -26,7 +26,7 @@ def fill(path: Path) -> None:
 
 
 async def main(folder: Path) -> None:
-    app = App("bank", f"sqlite:///{folder}/log.db")
+    app = App("bank", f"sqlite:///{folder}/log.db", alerts=None)
     is_full = asyncio.Event()
 
     @app.on("coin:paid", retry=Retry(attempts=2, inline=0, wait=0.01))

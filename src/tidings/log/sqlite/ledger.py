@@ -243,7 +243,8 @@ class SqliteLedger:
         tip = self._threads.epoch.position(tip_of(connection))
         control = max(control_of(connection), head.control if head else 0)
         now = self._clock.now()
-        return {name: self._members.last_sign(name, now) for name in self._members.lost(member, known)}, tip, control
+        lost = {name: min(self._members.last_sign(name) or now, now) for name in self._members.lost(member, known)}
+        return lost, tip, control
 
     def _start(self, connection: Any, start: str) -> int:
         if start == "earliest":
@@ -256,7 +257,8 @@ class SqliteLedger:
         members = sorted({whole(owner) for owner in owners.split(",")}) if owners else []
         alive = [member for member in members if self._members.is_alive(member)]
         if members:
-            seen = now if alive else max(seen, *(self._members.last_sign(member, seen) for member in members))
+            signs = [min(self._members.last_sign(member) or seen, now) for member in members]
+            seen = now if alive else max(seen, *signs)
         return GroupStatus(
             name,
             tuple(msgspec.json.decode(patterns)),

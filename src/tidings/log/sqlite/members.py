@@ -53,12 +53,12 @@ class Members:
         """Does its process run, and get on with its work?"""
         return member in self._held or not self._is_lost(member)
 
-    def last_sign(self, member: str, latest: float) -> float:
-        """When a member last touched its file, `latest` at most, and if there is no file (seconds since 1970 UTC)."""
+    def last_sign(self, member: str) -> float | None:
+        """When a member last touched its file, in seconds since 1970 UTC; None when there is no file any more."""
         try:
-            return min((self._folder / whole(member)).stat().st_mtime, latest)
+            return (self._folder / whole(member)).stat().st_mtime
         except FileNotFoundError:
-            return latest
+            return None
 
     def forget(self, members: list[str]) -> None:
         """Remove the files of the dead; those of the stalled stay, as they may come back."""
