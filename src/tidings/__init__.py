@@ -12,12 +12,13 @@ if typing.TYPE_CHECKING:
     from tidings.emitter import Emitter
     from tidings.errors import Reject, TidingsError
     from tidings.events import Contract, Event, contract, event, upcast
-    from tidings.handling import Delivery, Retry
+    from tidings.handling import Alerts, Delivery, Retry
     from tidings.log import Log, Transaction
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Alerts",
     "App",
     "Broker",
     "Contract",
@@ -41,7 +42,7 @@ _HOMES = {
     "tidings.emitter": ("Emitter",),
     "tidings.errors": ("Reject", "TidingsError"),
     "tidings.events": ("Contract", "Event", "contract", "event", "upcast"),
-    "tidings.handling": ("Delivery", "Retry"),
+    "tidings.handling": ("Alerts", "Delivery", "Retry"),
     "tidings.log": ("Log", "Transaction"),
 }
 

@@ -76,6 +76,18 @@ async def test_waiting_for_more_does_not_settle_what_was_handed_over(broker: Bro
         assert [event.id for event in await inbox.receive()] == ["1", "3"]
 
 
+async def test_an_event_that_was_set_aside_is_not_received(broker: Broker, url: str) -> None:
+    keeper = await open_log(url)
+    await broker.publish([order(1), order(2), order(3)])
+    async with broker.subscribe(["**"], group="inventory") as inbox:
+        await inbox.receive(1)
+        await inbox.settle()
+        await keeper.ledger.set_aside("inventory", (await keeper.scan("", limit=2)).upto, "damaged")
+    async with broker.subscribe(["**"], group="inventory") as inbox:
+        assert [event.id for event in await inbox.receive()] == ["3"]
+    await keeper.close()
+
+
 async def test_groups_do_not_share_and_members_of_one_do(broker: Broker, url: str) -> None:
     other = await connect(url)
     seen: dict[str, list[str]] = {"first": [], "second": [], "audit": []}

@@ -6,10 +6,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Tidings
+from tests.cli.conftest import Tidings, until
 
 GOOD = '{"order_id": 1, "customer": "ada", "total": 1}'
 BAD = '{"order_id": 2, "customer": "ada", "total": -1}'
@@ -239,3 +240,14 @@ def test_a_damaged_record_is_passed_over_by_the_command_that_the_reason_names(
     assert (shown["reason"], shown["event"]) == ("damaged", None)
     assert "damaged" in tidings("dead", "show", command[4]).stdout
     assert "has answered" in tidings("dead", "add", "orders.ship", command[4][:-1] + "1").stderr
+
+
+def test_a_group_that_is_run_is_deleted_by_force_only(tidings: Tidings, begin: Any) -> None:
+    begin("run", "shop:app")
+    until(lambda: '"members":["' in tidings("groups", "--json").stdout, "somebody runs the group")
+
+    refused = tidings("groups", "delete", "orders.ship", "--yes")
+    forced = tidings("groups", "delete", "orders.ship", "--yes", "--force")
+
+    assert (refused.returncode, "stop its application first" in refused.stderr) == (1, True)
+    assert forced.stdout == "orders.ship is forgotten\n"

@@ -8,8 +8,8 @@ import pytest
 from tests.cli.conftest import SOURCE, Tidings
 
 COMMANDS = (
-    "run|publish|tail|replay|describe|groups|groups pause|groups resume|groups delete|dead list|dead show|dead retry"
-    "|dead skip|dead drop|demo shop"
+    "run|publish|tail|replay|describe|groups|groups list|groups pause|groups resume"
+    "|groups reset|groups delete|dead list|dead show|dead retry|dead skip|dead drop|dead add|demo shop"
 ).split("|")
 
 

@@ -231,6 +231,24 @@ async def test_a_group_that_paused_itself_is_told_of_and_one_that_an_operator_pa
     assert alert.data == {"group": "shop.show", "blocked": 0, "why": "blocked_limit: 10 events wait"}
 
 
+async def test_the_limit_of_blocked_events_pauses_a_group_and_says_so(app: App, clock: ManualClock) -> None:
+    @app.on(retry=Retry.never(), blocked_limit=2)
+    async def show(order: OrderCreated) -> None:
+        raise ValueError("no")
+
+    async with app.running():
+        await app.publish_many([OrderCreated(1)] * 4)
+        await parked(app, "dead", *["blocked"] * 3)
+        await heartbeat(app, clock, 1)
+        (alert,) = await recorded(app.log, "tidings:group:paused")
+        (sight,) = await app.groups.list()
+        await app.groups.resume("shop.show")
+
+    why = "blocked_limit: 3 events wait behind others: see 'tidings dead list'"
+    assert alert.data == {"group": "shop.show", "blocked": 3, "why": why}
+    assert sight.reason == f"paused: {why}"
+
+
 async def test_a_handler_hears_alerts_it_names_and_no_wildcard_does(app: App, clock: ManualClock) -> None:
     heard: list[Any] = []
     wild: list[str] = []

@@ -4,7 +4,8 @@
     async def call_somebody(event: Event) -> None: ...
 
 They are private: no relay takes them to other services. Patterns that begin with a wildcard do not hear them; a handler
-names them, by class or as in `tidings:**`. Their key is the group, so that its news stay in order.
+names them, by class or as in `tidings:**`, and so does `tidings tail 'tidings:**'`. Their key is the group, so that its
+news stay in order.
 """
 
 import msgspec
