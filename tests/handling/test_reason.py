@@ -90,6 +90,7 @@ CASES = {
         facts(backlog=BEHIND, reports=(at_work(3.0, 12.0, 0.34, ago=60.0),)),
         "no event was answered for 30 s: does its handler hang?",
     ),
+    "measured for the first time soon": (facts(backlog=BEHIND, reports=(at_work(0.0, 0.0, 0.0),)), None),
     "just begun": (facts(backlog=Backlog(3, True, NOW - 1.0)), None),
     "of unknown age": (facts(backlog=Backlog(3, False, None)), None),
     "measured, and done": (facts(reports=(at_work(3.0, 12.0, 0.34),)), None),

@@ -11,14 +11,30 @@ from tidings.log.interface import Report
 
 
 class Ledger:
-    """A ledger that counts what is reported to it."""
+    """A ledger that counts what is reported to it; it is its own log, with the bell of a real one."""
 
     def __init__(self, log: Log) -> None:
         self.told: list[Report] = []
-        log.ledger.report = self.report  # type: ignore[method-assign]
+        self.bell, self.ledger = log.bell, self
 
     async def report(self, reports: Any) -> None:
         self.told += reports
+
+
+async def begun(app: App, clock: ManualClock) -> tuple[Reporting, Ledger]:
+    """A reporting that has said that work has begun, and what it says from now on."""
+    assert app._running is not None
+    ledger: Any = Ledger(app.log)
+    reporting = Reporting(ledger, app._running.readers, clock)
+
+    async def is_told() -> bool:
+        await reporting.tell()
+        return bool(ledger.told)
+
+    await until(is_told, app.log)
+    assert [(report.at, report.handled, report.hindrance) for report in ledger.told] == [(clock.now(), 0.0, "")]
+    ledger.told.clear()
+    return reporting, ledger
 
 
 async def test_rates_are_told_every_few_seconds_of_work_and_never_at_rest(app: App, clock: ManualClock) -> None:
@@ -27,11 +43,7 @@ async def test_rates_are_told_every_few_seconds_of_work_and_never_at_rest(app: A
         clock.advance(0.01)
 
     async with app.running():
-        assert app._running is not None
-        await app.groups.list()
-        ledger = Ledger(app.log)
-        reporting = Reporting(app.log, app._running.readers, clock)
-        await reporting.tell()
+        reporting, ledger = await begun(app, clock)
         clock.advance(3600.0)
         await reporting.tell()  # it rests: what begins now is measured from now on
         at_rest = list(ledger.told)
@@ -55,12 +67,9 @@ async def test_a_hindrance_is_told_at_once_and_when_it_is_over(app: App, clock: 
     async def show(order: OrderCreated) -> None: ...
 
     async with app.running():
-        await app.publish(OrderCreated(1))
-        await caught_up(app)
+        reporting, ledger = await begun(app, clock)
         assert app._running is not None
-        ledger = Ledger(app.log)
         (reader,) = app._running.readers
-        reporting = Reporting(app.log, [reader], clock)
         reader.trouble.reason = "OSError: the gateway is away"
         for _ in range(2):
             await reporting.tell()
@@ -83,7 +92,7 @@ async def test_what_one_process_measures_another_shows(app: App, new_app: Any, c
         async def is_told() -> bool:
             clock.advance(0.1)
             (status,) = await other.log.ledger.groups()
-            return bool(status.reports)
+            return any(report.handled for report in status.reports)
 
         await until(is_told, other.log)
         await app.publish(OrderCreated(9))

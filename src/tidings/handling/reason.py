@@ -59,11 +59,13 @@ def _pace(facts: Facts) -> str | None:
     backlog = facts.backlog
     if not backlog.events:
         return None
-    fresh = [each for each in facts.reports if facts.now - each.at <= _FRESH and each.handled]
+    fresh = [each for each in facts.reports if facts.now - each.at <= _FRESH]
     handled, arriving = sum(each.handled for each in fresh), sum(each.arriving for each in fresh)
-    if not fresh:
+    if facts.reports and not fresh:
         waits = 0.0 if backlog.since is None else facts.now - backlog.since
         return f"no event was answered for {span(_FRESH)}: does its handler hang?" if waits > _FRESH else None
+    if not handled:
+        return None  # it has only begun
     if handled > arriving:
         return f"catching up: {rate(handled)}, about {span(backlog.events / (handled - arriving))} left"
     seconds = sum(each.seconds * each.handled for each in fresh) / handled

@@ -44,11 +44,13 @@ class _Gauge:
     def __init__(self, reader: Reader, moment: float, tip: int) -> None:
         self._reader = reader
         self._begin(moment, tip)
-        self.told = ""  # the hindrance as last written down
+        self.told: str | None = None  # the hindrance as last written down; None: nothing was, as yet
         self.latest = Report(reader.subscription.name, reader.member, 0.0)
 
     def is_due(self, moment: float, tip: int) -> bool:
-        """Is there something to write down?"""
+        """Is there something to write down? Once at the beginning there is, so that it is known when it began."""
+        if self.told is None:
+            return self._reader.settling.lease is not None
         if self._reader.settling.handled == self._handled:
             self._begin(moment, tip)  # it waits: its next stretch of work begins now at the earliest
             return self._reader.hindrance != self.told
