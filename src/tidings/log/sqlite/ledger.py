@@ -25,37 +25,19 @@ from tidings.log.interface import (
 from tidings.log.position import Position
 from tidings.log.record import Draft
 from tidings.log.refusals import no_group
-from tidings.log.sqlite import parked
+from tidings.log.sqlite import parked, standing
 from tidings.log.sqlite.members import Members
 from tidings.log.sqlite.reading import refuse_damaged
-from tidings.log.sqlite.schema import control_of, create_lanes, tip_of
+from tidings.log.sqlite.schema import control_of, tip_of
 from tidings.log.sqlite.session import Session
 from tidings.log.sqlite.sidecar import Sidecar
 from tidings.log.sqlite.threads import Threads
 from tidings.log.sqlite.transaction import OpenTransaction, run_writes
 
-_SEEN_EVERY = 3600.0  # seconds between a member's notes that it runs its groups; when it goes it is noted exactly
-_JOINED_AFTER = 60.0
-_KNOWN = "SELECT patterns, orphan_after, last_seen FROM tidings_groups WHERE name = ?"
-_NEW_GROUP = """
-INSERT INTO tidings_groups(name, patterns, orphan_after, created_at, last_seen) VALUES (?, ?, ?, ?, ?)"""
-_JOINED = "UPDATE tidings_groups SET patterns = ?, orphan_after = ?, last_seen = ? WHERE name = ?"
-_SEEN = """
-UPDATE tidings_groups SET last_seen = max(last_seen, ?)
-WHERE name IN (SELECT group_name FROM tidings_members WHERE member = ?)"""
 _MOVE = """
 UPDATE tidings_lanes SET position = max(position, ?) WHERE group_name = ? AND owner = ? AND fence = ?"""
 _OWNED = "SELECT count(*) FROM tidings_lanes WHERE group_name = ? AND owner = ? AND fence = ?"
 _LANES = "SELECT owner, position, fence FROM tidings_lanes WHERE group_name = ? ORDER BY lane"
-_GROUPS = """
-SELECT g.name, g.patterns, g.state, g.why, g.note, g.last_seen, g.orphan_after,
-  (SELECT min(position) FROM tidings_lanes WHERE group_name = g.name),
-  (SELECT count(*) FROM tidings_parked WHERE group_name = g.name AND state = 'retry'),
-  (SELECT count(*) FROM tidings_parked WHERE group_name = g.name AND state = 'blocked'),
-  (SELECT count(*) FROM tidings_parked WHERE group_name = g.name AND state = 'dead'),
-  (SELECT group_concat(DISTINCT owner) FROM tidings_lanes WHERE group_name = g.name AND owner IS NOT NULL),
-  (SELECT json_group_array(report) FROM tidings_members WHERE group_name = g.name AND report != '')
-FROM tidings_groups g WHERE g.patterns != '[]' ORDER BY g.name"""
 
 
 class SqliteLedger:
@@ -87,26 +69,15 @@ class SqliteLedger:
             await self._threads.write(lambda session, careful: _bury(session, lost))
             await self._threads.read(lambda connection: self._members.forget(list(lost)))
         now = self._clock.now()
-        if abs(now - self._seen_at.get(member, -math.inf)) > _SEEN_EVERY:
-            await self._threads.write(lambda session, careful: _see(session, _parts(session, member), now))
+        if abs(now - self._seen_at.get(member, -math.inf)) > standing.SIGN_EVERY:
+            await self._threads.write(lambda session, careful: standing.see(session, _parts(session, member), now))
             self._seen_at[member] = now
 
     async def join(self, group: Group) -> None:
         """Record the group's start, if it is new."""
         start = await self._threads.read(lambda connection: self._start(connection, group.start))
-        said = (msgspec.json.encode(group.patterns).decode(), group.orphan_after)
         now = self._clock.now()
-
-        def run(session: Session, careful: bool) -> None:
-            known = session.connection.execute(_KNOWN, (group.name,)).fetchone()
-            if known is None:
-                session.execute(_NEW_GROUP, (group.name, *said, now, now))
-                create_lanes(session.connection, group.name, start)
-                session.control = True
-            elif known[:2] != said or now - known[2] > _JOINED_AFTER:
-                session.execute(_JOINED, (*said, now, group.name))
-
-        await self._threads.write(run)
+        await self._threads.write(lambda session, careful: standing.join(session, group, start, now))
 
     async def claim(self, group: str, member: str) -> Lease:
         """Take this member's fair share of the lanes; see `share`."""
@@ -140,12 +111,8 @@ class SqliteLedger:
 
     async def groups(self) -> list[GroupStatus]:
         """Every group there is."""
-
-        def run(connection: Any) -> list[GroupStatus]:
-            tip = tip_of(connection)
-            return [self._status(row, tip) for row in connection.execute(_GROUPS)]
-
-        return await self._threads.read(run)
+        members, epoch, now = self._members, self._threads.epoch, self._clock.now()
+        return await self._threads.read(lambda connection: standing.statuses(connection, members, epoch, now))
 
     async def parked(
         self, group: str | None = None, state: str | None = None, limit: int = 1000, *, since: float = 0.0
@@ -251,30 +218,6 @@ class SqliteLedger:
             return 0
         return tip_of(connection) if start == "latest" else self._threads.order(connection, start)
 
-    def _status(self, row: Any, tip: int) -> GroupStatus:
-        name, patterns, state, why, note, seen, orphan_after, position, retry, blocked, dead, owners, reports = row
-        now = self._clock.now()
-        members = sorted({whole(owner) for owner in owners.split(",")}) if owners else []
-        alive = [member for member in members if self._members.is_alive(member)]
-        if members:
-            signs = [min(self._members.last_sign(member) or seen, now) for member in members]
-            seen = now if alive else max(seen, *signs)
-        return GroupStatus(
-            name,
-            tuple(msgspec.json.decode(patterns)),
-            "orphaned" if not alive and now - seen > orphan_after else state,
-            self._threads.epoch.position(position),
-            tip - position,
-            retry,
-            blocked,
-            dead,
-            tuple(alive),
-            seen,
-            why,
-            note,
-            tuple(msgspec.json.decode(report, type=Report) for report in msgspec.json.decode(reports)),
-        )
-
     def _claim(self, session: Session, group: str, member: str) -> Lease:
         connection = session.connection
         found = connection.execute("SELECT state, fence FROM tidings_groups WHERE name = ?", (group,)).fetchone()
@@ -355,19 +298,13 @@ def _parts(session: Session, member: str) -> list[str]:
     return [name for (name,) in names if whole(name) == member]
 
 
-def _see(session: Session, members: Sequence[str], seen: float) -> None:
-    """Their groups were run at that moment."""
-    for member in members:
-        session.execute(_SEEN, (seen, member))
-
-
 def _bury(session: Session, members: Mapping[str, float]) -> None:
     """Free the lanes of these members, each of whom was last seen at a moment."""
     for member, seen in members.items():
         known = session.connection.execute("SELECT 1 FROM tidings_members WHERE member = ? LIMIT 1", (member,))
         if known.fetchone() is None:
             continue  # a stalled member is buried once, however long it stands still
-        _see(session, [member], seen)
+        standing.see(session, [member], seen)
         session.execute("DELETE FROM tidings_members WHERE member = ?", (member,))
         session.execute("UPDATE tidings_lanes SET owner = NULL WHERE owner = ?", (member,))
         session.control = True
