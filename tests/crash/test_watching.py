@@ -79,6 +79,20 @@ def test_after_a_takeover_the_one_who_took_over_is_the_member(start: Start, url:
     assert (one.status.state, one.reason) == ("live", None)
 
 
+def test_what_a_process_measures_of_itself_is_seen_from_another(start: Start, url: str) -> None:
+    asyncio.run(pay(url, *[CoinPaid("a", number) for number in range(1000)]))
+    slow = start("slow", url, 0.05)
+    owning(slow, 16)
+
+    asyncio.run(seen(url, lambda sight: bool(sight.status.reports and sight.status.reports[0].handled)))
+    told = groups(url)
+
+    assert told["reason"].startswith("catching up: ")
+    assert 0 < told["waiting"] < 1000
+    slow.kill()
+    assert groups(url)["reason"].startswith("nobody runs it: ")
+
+
 async def test_the_watch_over_groups_is_taken_over_and_tells_a_thing_once(start: Start, url: str) -> None:
     watched = Alerts(lag=0.2, patience=0.1, every=0.2)
     async with App("bank", url, alerts=watched) as first, App("bank", url, alerts=watched) as second:

@@ -2,12 +2,14 @@
 
 import dataclasses
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, assert_type
 
-from tidings import App, Delivery, Reject, Retry, Transaction
+from tidings import Alerts, App, Delivery, Reject, Retry, Transaction
 from tidings.events import Catalog, Contract, Event, contract, contract_of, event, upcast
+from tidings.handling.alerts import GroupLagging
 from tidings.testing import Faults, TestApp
 
 
@@ -72,12 +74,17 @@ catalog = Catalog.collect(OrderCreated, StockReserved)
 
 
 app = App("orders", "sqlite:///orders.db", contracts=[OrderCreated, shipped])
-inventory = App("inventory", log="sqlite:///inventory.db", broker="sqlite:///bus.db", drain=5)
+inventory = App("inventory", log="sqlite:///inventory.db", broker="sqlite:///bus.db", drain=5, alerts=Alerts(lag=30))
 
 
 @app.on(OrderCreated)
 async def reserve(order: OrderCreated) -> StockReserved:
     return StockReserved(order.order_id)
+
+
+@app.on(GroupLagging)
+async def call_somebody(lagging: GroupLagging) -> None:
+    assert_type(lagging.reason, str | None)
 
 
 @app.on("order:*", start="latest", retry=[Retry(on=ConnectionError, attempts=3), Retry.never(ValueError)], timeout=None)
@@ -130,6 +137,11 @@ async def use(connection: sqlite3.Connection) -> None:
         assert_type(await app.send("order:ship", {"order_id": 1}), Event)
         if not (await app.health()).healthy:
             raise RuntimeError
+        assert_type(await app.groups.pause("orders.*", why="tonight"), Sequence[str])
+        for sight in await app.groups.list():
+            print(sight.status.name, sight.backlog.events, sight.seconds, sight.reason)
+        for letter in (await app.dead.list("shipping.count")).letters:
+            await app.dead.retry(letter.parked.event_id, group=letter.parked.group)
 
 
 async def try_it() -> None:

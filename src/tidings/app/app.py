@@ -121,6 +121,7 @@ class App:
         """Does its log live on one event loop alone, as it has nothing to keep the threads of two apart?"""
         return self.log_url.startswith("memory:")
 
+    @property
     def groups(self) -> Groups:
         """The groups of its log: `await app.groups.pause("shop.*")`, and what else operators do with them.
 

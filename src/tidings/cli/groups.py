@@ -14,8 +14,8 @@ SomeNamesArgument = Annotated[list[str] | None, typer.Argument(metavar="[GROUP].
 PlaceOption = Annotated[
     str, typer.Option("--to", metavar="PLACE", help="earliest, latest, a position, a time, or '2h ago'.")
 ]
-_FIELDS = ("group", "hears", "state", "position", "lag", "retry", "blocked", "dead", "members", "behind", "reason")
-_NUMBERS = ("lag", "retry", "blocked", "dead", "behind")
+_FIELDS = ("group", "hears", "state", "position", "waiting", "retry", "blocked", "dead", "members", "behind", "reason")
+_NUMBERS = ("waiting", "retry", "blocked", "dead", "behind")
 
 
 @groups.callback()
@@ -24,8 +24,8 @@ def groups_alone(
 ) -> None:
     """Groups: how far behind each is and why, who runs it, and what it has set aside. Alone it lists them.
 
-    lag counts the events a group hears and has yet to come to ('<' where it is at most so many), behind is the age of
-    the oldest of them.
+    waiting counts the events a group hears and has yet to come to ('<' where it is at most so many), behind is the age
+    of the oldest of them. In JSON there is also lag, the distance to the head in events of any kind.
     """
     if context.invoked_subcommand is None:
         _list([], app, url, as_json)
@@ -35,7 +35,7 @@ def groups_alone(
 def list_groups(
     names: SomeNamesArgument = None, app: AppOption = None, url: UrlOption = None, as_json: JsonOption = False
 ) -> None:
-    """List groups: state, position, lag and its reason, what is set aside, and who is at work."""
+    """List groups: state, position, how far behind and why, what is set aside, and who is at work."""
     _list(names or [], app, url, as_json)
 
 
