@@ -30,3 +30,14 @@ def share(owners: Sequence[str | None], members: Sequence[str], member: str) -> 
         return set(mine[:quota])
     free = [lane for lane, owner in enumerate(owners) if owner not in ranking]
     return set(mine + free[: quota - len(mine)])
+
+
+def all_or_none(owners: Sequence[str | None], members: Sequence[str], member: str) -> set[int]:
+    """The lanes `member` should own next where one member is to have all: those it has, and all that are free.
+
+    Nobody else takes any as long as one who owns some is alive; of several, the first keeps its own.
+    """
+    alive = sorted(set(members) | {member})
+    if next((name for name in alive if name in owners), member) != member:
+        return set()
+    return {lane for lane, owner in enumerate(owners) if owner == member or owner not in alive}

@@ -332,10 +332,12 @@ class Ledger(Protocol):
     async def join(self, group: Group) -> None:
         """Record the group's start, if it is new, before anything else."""
 
-    async def claim(self, group: str, member: str) -> Lease:
+    async def claim(self, group: str, member: str, *, alone: bool = False) -> Lease:
         """Take this member's fair share of the lanes, give back what is too much, and renew.
 
-        Lanes of dead members are free. The fence rises whenever the set changes, so that no former owner can settle.
+        Lanes of dead members are free. Where the group's owner is to be `alone`, one member has all lanes and the
+        others none, until it leaves or dies. The fence rises whenever the set changes, so that no former owner can
+        settle.
         """
 
     async def release(self, group: str, member: str) -> None:
@@ -354,6 +356,9 @@ class Ledger(Protocol):
 
     async def held(self, lease: Lease) -> Held:
         """The keys that wait behind a parked event, in the lease's lanes."""
+
+    async def deferred(self, lease: Lease) -> list[Parked]:
+        """Retries of the lease's lanes that hold nobody up, without their records, in the order of the log."""
 
     async def groups(self) -> list[GroupStatus]:
         """Every group there is that reads: one without patterns only settles who has a duty, and is left out."""

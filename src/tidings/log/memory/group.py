@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
-from tidings.log.balance import share, whole
+from tidings.log.balance import all_or_none, share, whole
 from tidings.log.interface import LANES, ORPHAN_AFTER, Group, GroupStatus, Lease, Parked, Report
 from tidings.log.position import Epoch
 
@@ -38,12 +38,13 @@ class KnownGroup:
         """A new group, all of whose lanes begin after order `start`."""
         return cls(group.patterns, [Lane(start) for _ in range(LANES)], now, group.orphan_after)
 
-    def take_share(self, member: str) -> bool:
-        """Give `member` its fair share of the lanes; says whether anything changed. See `share`."""
+    def take_share(self, member: str, *, alone: bool = False) -> bool:
+        """Give `member` its fair share of the lanes; says whether anything changed. See `balance`."""
         is_new = member not in self.members
         self.members.add(member)
         owned = self._owned(member)
-        wanted = share([lane.owner for lane in self.lanes], sorted(self.members), member)
+        divide = all_or_none if alone else share
+        wanted = divide([lane.owner for lane in self.lanes], sorted(self.members), member)
         if wanted != owned:
             self._hand_over(member, wanted, owned)
         return is_new or wanted != owned

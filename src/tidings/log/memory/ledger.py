@@ -73,13 +73,13 @@ class MemoryLedger:
         self._state.groups[group.name] = KnownGroup.starting(group, self._start(group.start), now)
         self._state.ring(control=True)
 
-    async def claim(self, group: str, member: str) -> Lease:
-        """Take this member's fair share of the lanes; see `share`."""
+    async def claim(self, group: str, member: str, *, alone: bool = False) -> Lease:
+        """Take this member's fair share of the lanes, or with `alone` all or none; see `balance`."""
         await self._ready()
         known = self._state.groups.get(group)
         if known is None:
             raise ConfigurationError(f"there is no group {group!r}: it was deleted; start its application again")
-        if known.take_share(member):
+        if known.take_share(member, alone=alone):
             self._state.ring(control=True)
         return known.lease(group, member, self._state.epoch)
 
@@ -114,6 +114,11 @@ class MemoryLedger:
         await self._ready()
         group = self._state.groups.get(lease.group)
         return parked.held(self._parked(lease), frozenset() if group is None else parked.ahead(group))
+
+    async def deferred(self, lease: Lease) -> list[Parked]:
+        """What waits and holds nobody up, in the lease's lanes."""
+        await self._ready()
+        return [one for one in self._parked(lease) if one.state == "retry" and not one.blocks]
 
     async def groups(self) -> list[GroupStatus]:
         """Every group there is."""

@@ -1,14 +1,14 @@
 """Groups, lanes and what is parked: the ledger's questions, as SQL run by the log's threads."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from tidings.clock import Clock
 from tidings.errors import ConfigurationError, Fenced
-from tidings.log.balance import share, whole
+from tidings.log.balance import all_or_none, share, whole
 from tidings.log.bell import Bell
 from tidings.log.interface import (
     LANES,
@@ -33,6 +33,8 @@ from tidings.log.sqlite.session import Session
 from tidings.log.sqlite.sidecar import Sidecar
 from tidings.log.sqlite.threads import Threads
 from tidings.log.sqlite.transaction import OpenTransaction, run_writes
+
+Divide = Callable[[Sequence[str | None], Sequence[str], str], set[int]]
 
 _MOVE = """
 UPDATE tidings_lanes SET position = max(position, ?) WHERE group_name = ? AND owner = ? AND fence = ?"""
@@ -79,9 +81,10 @@ class SqliteLedger:
         now = self._clock.now()
         await self._threads.write(lambda session, careful: standing.join(session, group, start, now))
 
-    async def claim(self, group: str, member: str) -> Lease:
-        """Take this member's fair share of the lanes; see `share`."""
-        lease: Lease = await self._threads.write(lambda session, careful: self._claim(session, group, member))
+    async def claim(self, group: str, member: str, *, alone: bool = False) -> Lease:
+        """Take this member's fair share of the lanes, or with `alone` all or none; see `balance`."""
+        divide = all_or_none if alone else share
+        lease: Lease = await self._threads.write(lambda session, careful: self._claim(session, group, member, divide))
         return lease
 
     async def release(self, group: str, member: str) -> None:
@@ -108,6 +111,10 @@ class SqliteLedger:
     async def held(self, lease: Lease) -> Held:
         """The keys that wait, in the lease's lanes."""
         return await self._threads.read(lambda connection: parked.held(connection, lease))
+
+    async def deferred(self, lease: Lease) -> list[Parked]:
+        """What waits and holds nobody up, in the lease's lanes."""
+        return await self._threads.read(lambda connection: parked.deferred(connection, lease))
 
     async def groups(self) -> list[GroupStatus]:
         """Every group there is."""
@@ -218,7 +225,7 @@ class SqliteLedger:
             return 0
         return tip_of(connection) if start == "latest" else self._threads.order(connection, start)
 
-    def _claim(self, session: Session, group: str, member: str) -> Lease:
+    def _claim(self, session: Session, group: str, member: str, divide: Divide) -> Lease:
         connection = session.connection
         found = connection.execute("SELECT state, fence FROM tidings_groups WHERE name = ?", (group,)).fetchone()
         if found is None:
@@ -231,7 +238,7 @@ class SqliteLedger:
             session.control = True
             members.append(member)
         rows = connection.execute(_LANES, (group,)).fetchall()
-        wanted = share([row[0] for row in rows], members, member)
+        wanted = divide([row[0] for row in rows], members, member)
         owned = {lane for lane, row in enumerate(rows) if row[0] == member}
         if wanted != owned:
             fence += 1

@@ -74,6 +74,15 @@ def held(connection: sqlite3.Connection, lease: Lease) -> Held:
     return Held(counted, min(waits, default=None), sum(row[2] for row in rows), ahead)
 
 
+def deferred(connection: sqlite3.Connection, lease: Lease) -> list[Parked]:
+    """Retries that hold nobody up, without their records."""
+    lanes = _in_lanes(lease)
+    sql = f"""
+    SELECT {_PARKED}, p.changed_at, p.group_name, p.blocks, NULL FROM tidings_parked p
+    WHERE p.group_name = ? AND p.state = 'retry' AND NOT p.blocks {lanes} ORDER BY p.position"""
+    return [_parked(row) for row in connection.execute(sql, (lease.group,))]
+
+
 def listed(
     connection: sqlite3.Connection, group: str | None, state: str | None, limit: int, since: float
 ) -> ParkedList:

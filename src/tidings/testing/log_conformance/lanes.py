@@ -85,6 +85,48 @@ async def test_lanes_return_when_members_leave_or_release(log: Log) -> None:
     assert lease.members == 1
 
 
+async def test_a_lone_owner_has_every_lane_until_it_leaves(log: Log) -> None:
+    await log.ledger.join(Group("g"))
+    one, other = await log.ledger.enter(), await log.ledger.enter()
+
+    first = await log.ledger.claim("g", one, alone=True)
+    second = await log.ledger.claim("g", other, alone=True)
+    again = await log.ledger.claim("g", one, alone=True)
+
+    assert (sorted(first.lanes), second.lanes, again.fence) == (list(range(LANES)), {}, first.fence)
+    await log.ledger.leave(one)
+    heir = await log.ledger.claim("g", other, alone=True)
+    assert sorted(heir.lanes) == list(range(LANES))
+    assert heir.fence > first.fence
+
+
+async def test_a_lone_owner_takes_no_lane_from_those_who_shared_before(log: Log) -> None:
+    await log.ledger.join(Group("g"))
+    members = sorted([await log.ledger.enter() for _ in range(2)])
+    shared = await settled_leases(log, "g", members)
+
+    kept = await log.ledger.claim("g", members[0], alone=True)
+    given_back = await log.ledger.claim("g", members[1], alone=True)
+    whole = await log.ledger.claim("g", members[0], alone=True)
+
+    assert kept.lanes == shared[0].lanes
+    assert given_back.lanes == {}
+    assert sorted(whole.lanes) == list(range(LANES))
+
+
+async def test_lanes_of_a_lone_owner_that_died_are_free_after_a_pulse(log: Log, reopen: Reopen) -> None:
+    other = await reopen()
+    await log.ledger.join(Group("g"))
+    alive, dead = await log.ledger.enter(), await other.ledger.enter()
+    await other.ledger.claim("g", dead, alone=True)
+    assert (await log.ledger.claim("g", alive, alone=True)).lanes == {}
+    await other.close()  # without having left
+
+    await log.ledger.pulse(alive)
+
+    assert len((await log.ledger.claim("g", alive, alone=True)).lanes) == LANES
+
+
 async def test_leaving_gives_back_the_lanes_of_every_group(log: Log) -> None:
     member = await log.ledger.enter()
     for name in ("a", "b"):

@@ -101,6 +101,27 @@ async def test_an_event_that_blocks_nobody_holds_nobody_up(log: Log) -> None:
     assert await read_due(log, lease, 9.0) == [2, 3]
 
 
+async def test_what_is_deferred_is_what_waits_and_holds_nobody_up(log: Log) -> None:
+    records = await append_keyed(log, ["a", "b", "c", None])
+    lease = await take_lease(log)
+    parked = [parked_as(record, "retry", due=5.0, reason="later", detail="why") for record in records]
+    parked[0].blocks = parked[3].blocks = False
+    parked[2].state, parked[2].blocks = "dead", False
+    await log.ledger.settle(Settlement(lease, parked=parked))
+
+    deferred = await log.ledger.deferred(lease)
+
+    assert [(one.order, one.key, one.due, one.reason, one.detail) for one in deferred] == [
+        (1, "a", 5.0, "later", "why"),
+        (4, None, 5.0, "later", "why"),
+    ]
+    assert [one.record for one in deferred] == [None, None]
+    lanes = {lane: 0 for lane in lease.lanes if lane != records[0].slot % LANES}
+    others = await log.ledger.deferred(msgspec.structs.replace(lease, lanes=lanes))
+    assert 1 not in [one.order for one in others]
+    assert await log.ledger.deferred(msgspec.structs.replace(lease, lanes={})) == []
+
+
 async def test_parking_again_changes_what_is_known(log: Log, clock: ManualClock) -> None:
     (record,) = await append_keyed(log, ["a"])
     lease = await take_lease(log)
