@@ -10,9 +10,21 @@ if typing.TYPE_CHECKING:
     from tidings.app import App
     from tidings.brokers import Broker
     from tidings.emitter import Emitter
-    from tidings.errors import Reject, TidingsError
+    from tidings.errors import CircuitOpen, Reject, TidingsError
     from tidings.events import Contract, Event, contract, event, upcast
-    from tidings.handling import Alerts, Delivery, Retry
+    from tidings.handling import (
+        Alerts,
+        Batch,
+        Breaker,
+        BreakerClosed,
+        BreakerOpened,
+        CircuitBreaker,
+        Debounce,
+        Delivery,
+        Rate,
+        Retry,
+        Throttle,
+    )
     from tidings.log import Log, Transaction
 
 __version__ = "0.1.0"
@@ -20,14 +32,23 @@ __version__ = "0.1.0"
 __all__ = [
     "Alerts",
     "App",
+    "Batch",
+    "Breaker",
+    "BreakerClosed",
+    "BreakerOpened",
     "Broker",
+    "CircuitBreaker",
+    "CircuitOpen",
     "Contract",
+    "Debounce",
     "Delivery",
     "Emitter",
     "Event",
     "Log",
+    "Rate",
     "Reject",
     "Retry",
+    "Throttle",
     "TidingsError",
     "Transaction",
     "__version__",
@@ -40,9 +61,21 @@ _HOMES = {
     "tidings.app": ("App",),
     "tidings.brokers": ("Broker",),
     "tidings.emitter": ("Emitter",),
-    "tidings.errors": ("Reject", "TidingsError"),
+    "tidings.errors": ("CircuitOpen", "Reject", "TidingsError"),
     "tidings.events": ("Contract", "Event", "contract", "event", "upcast"),
-    "tidings.handling": ("Alerts", "Delivery", "Retry"),
+    "tidings.handling": (
+        "Alerts",
+        "Batch",
+        "Breaker",
+        "BreakerClosed",
+        "BreakerOpened",
+        "CircuitBreaker",
+        "Debounce",
+        "Delivery",
+        "Rate",
+        "Retry",
+        "Throttle",
+    ),
     "tidings.log": ("Log", "Transaction"),
 }
 

@@ -30,6 +30,7 @@ TidingsError
 ├── HandlingError              a handler's work could not be settled
 │   ├── Reject                 raised by handlers: never to be retried, a dead letter at once
 │   ├── Conflict               a recorded statement touched another number of rows than it said
+│   ├── CircuitOpen            a circuit breaker refused the call: wait until its next trial
 │   ├── TransactionMisuse      a statement that ends or bends the transaction tidings owns
 │   └── HandlerTimeout         the handler took longer than its policy allows
 ├── UnreadableEvent            a listener met an event it cannot decode: `position`, `type`; reading on passes it over
@@ -47,6 +48,7 @@ Each carries its facts as attributes, survives pickling with them, and says what
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Self
 
 
@@ -372,6 +374,19 @@ class HandlerTimeout(HandlingError):
         self.handler = handler
         self.limit = limit
         super().__init__(f"{handler} took longer than {limit:g} s: make it faster, or raise its timeout")
+
+
+class CircuitOpen(HandlingError):
+    """A circuit breaker refused a call: `name`, and `until`, the time of its next trial in seconds since 1970 UTC.
+
+    A handler that fails with it burns no attempt: its event is set aside until then.
+    """
+
+    def __init__(self, name: str, until: float) -> None:
+        self.name = name
+        self.until = until
+        moment = datetime.fromtimestamp(until, UTC).isoformat(timespec="seconds")
+        super().__init__(f"the circuit {name!r} is open, as calls kept failing: try again after {moment}")
 
 
 class UnreadableEvent(TidingsError):

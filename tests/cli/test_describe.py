@@ -24,3 +24,19 @@ def test_describe_hides_passwords(tidings: Tidings, folder: Path) -> None:
     assert document["broker"] == "nats://ann:***@server:4222/bus?token=***&tls=1"
     assert document["log"] == "sqlite:///orders.db"
     assert document["events"][0]["version"] == 2
+
+
+def test_describe_tells_how_a_groups_events_flow(tidings: Tidings, folder: Path) -> None:
+    settings = 'rate="100/s", debounce=2.0, priority=len'
+    assert "async def ship" in APP
+    (folder / "shop.py").write_text(APP.replace("@app.on(OrderCreated", f"@app.on(OrderCreated, {settings}", 1))
+
+    told, document = tidings("describe").stdout, json.loads(tidings("describe", "--json").stdout)
+
+    assert "At most 100 calls in 1 s, 10 at once, in each process." in told
+    assert "Only the last event of a key is handled, after 2 s without another." in told
+    assert document["groups"][0]["flow"] == {
+        "rate": {"calls": 100, "per": 1.0, "burst": None},
+        "debounce": {"quiet": 2.0, "longest": None},
+        "priority": "len",
+    }

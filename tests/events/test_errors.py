@@ -38,6 +38,7 @@ EXAMPLES: list[errors.TidingsError] = [
     errors.HandlingError("could not settle: try again"),
     errors.Reject("no such customer"),
     errors.Conflict("UPDATE stock SET left = 1", 1, 0),
+    errors.CircuitOpen("payments", 1_000_000_000.0),
     errors.TransactionMisuse("COMMIT"),
     errors.HandlerTimeout("orders.reserve", 2.5),
     errors.UnreadableEvent("1-0001", "order:created", "Expected `int`"),

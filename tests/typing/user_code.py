@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, assert_type
 
-from tidings import Alerts, App, Delivery, Reject, Retry, Transaction
+from tidings import Alerts, App, Batch, Breaker, CircuitBreaker, Debounce, Delivery, Rate, Reject, Retry, Transaction
 from tidings.events import Catalog, Contract, Event, contract, contract_of, event, upcast
 from tidings.handling.alerts import GroupLagging
 from tidings.testing import Faults, TestApp
@@ -151,3 +151,26 @@ async def try_it() -> None:
         assert_type(test.published.of(StockReserved), list[StockReserved])
         assert_type(test.published.of("order:*"), list[Event])
         assert_type(test.assert_handled(StockReserved, group=keep).attempts, int)
+
+
+payments = CircuitBreaker("payments", failures=5, within=60, open_for=30)
+app.include(payments)
+
+
+@payments
+def charge(order_id: int) -> int:
+    return order_id
+
+
+@app.on(rate=Rate(100, burst=5), batch=Batch(size=50), breaker=Breaker(failures=3))
+async def many(orders: list[OrderCreated]) -> None:
+    async with payments:
+        assert_type(charge(orders[0].order_id), int)
+
+
+@app.on(OrderCreated, debounce=Debounce(2.0, longest=30.0), singleton=True)
+async def latest(order: OrderCreated) -> None: ...
+
+
+@app.on(OrderCreated, throttle="1/10s", priority=lambda order: order.order_id)
+async def first(order: OrderCreated) -> None: ...

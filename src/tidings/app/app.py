@@ -28,6 +28,9 @@ from tidings.errors import ConfigurationError, DuplicateGroup
 from tidings.events import Catalog, Contract, Event, check_name
 from tidings.handling.alerts import Alerts
 from tidings.handling.delivery import current
+from tidings.handling.flow.checking import flow
+from tidings.handling.flow.circuit_breaker import CircuitBreaker
+from tidings.handling.flow.settings import Batch, Breaker, Debounce, Priority, Rate, Throttle
 from tidings.handling.form import Handler, form_of
 from tidings.handling.groups import Groups
 from tidings.handling.housekeeping import Chore
@@ -88,6 +91,7 @@ class App:
         self._subscriptions: list[Subscription] = []
         self._sources: list[Source] = []
         self._supervision: Sources | None = None
+        self._breakers: list[CircuitBreaker] = []
         self._starts: list[Callable[[], Any]] = []
         self._log: Log | None = None
         self._broker: Broker | None = None
@@ -160,6 +164,13 @@ class App:
         concurrency: int = 1,
         on_dead: Literal["block", "pass"] = "block",
         blocked_limit: int = 10_000,
+        rate: Rate | str | None = None,
+        throttle: Throttle | str | None = None,
+        debounce: Debounce | float | None = None,
+        batch: Batch | None = None,
+        breaker: Breaker | None = None,
+        priority: Priority | None = None,
+        singleton: bool = False,
     ) -> Callable[[AnyHandler], AnyHandler]:
         """Have a function handle events: names, patterns or `@event` classes; none: what its annotation says.
 
@@ -168,9 +179,24 @@ class App:
         `timeout` seconds, 60 unless said; that of a plain function with `tx`, for which everybody who writes has to
         wait, 0.25.
 
+        From `rate` on it is about flow: `rate="100/s"` makes calls wait; of each key `throttle="1/10s"` takes the first
+        events and `debounce=2.0` the last; `batch` is for a handler that takes a list; `breaker` leaves one that keeps
+        failing alone for a while; `priority` ranks keys, by a function of the data or by numbers for keys; a
+        `singleton` handles one event at a time over all processes.
+
         Raises:
             ConfigurationError: the handler cannot be called so, or the group's name is taken.
         """
+        flowing = flow(
+            rate=rate,
+            throttle=throttle,
+            debounce=debounce,
+            batch=batch,
+            breaker=breaker,
+            priority=priority,
+            singleton=singleton,
+            concurrency=concurrency,
+        )
 
         def register(handler: AnyHandler) -> AnyHandler:
             settled = policy(
@@ -179,6 +205,7 @@ class App:
                 concurrency=concurrency,
                 on_dead=on_dead,
                 blocked_limit=blocked_limit,
+                flow=flowing,
             )
             self.include(subscription(self.name, heard, handler, settled, group=group, start=start))
             return handler
@@ -193,14 +220,17 @@ class App:
         self._starts.append(function)
         return function
 
-    def include(self, *parts: Subscription | Source) -> None:
-        """Add subscriptions made elsewhere, and sources of events, which run when the handlers do.
+    def include(self, *parts: Subscription | Source | CircuitBreaker) -> None:
+        """Add subscriptions made elsewhere, sources of events, and circuit breakers, to be seen and heard of.
 
         Raises:
             DuplicateGroup: a group's name is taken.
             ConfigurationError: a source's name is taken, or the application runs already.
         """
         for each in parts:
+            if isinstance(each, CircuitBreaker):
+                self._breakers.append(each.under(self.clock))
+                continue
             if isinstance(each, Subscription) and any(each.name == other.name for other in self._subscriptions):
                 raise DuplicateGroup(each.name)
             if self._running is not None:
@@ -355,6 +385,7 @@ class App:
                 self._metrics,
                 self._chores(),
                 self._orphan_after,
+                self._breakers,
             )
             sources = self._supervision = Sources(self._sources, self.clock)
             try:
@@ -380,7 +411,7 @@ class App:
 
     async def health(self) -> Health:
         """How it does: every group's lag and what it has set aside, and what is in trouble."""
-        return await health_of(self.name, self.groups, self._running, self._supervision)
+        return await health_of(self.name, self.groups, self._running, self._supervision, self._breakers)
 
     async def _stop(self, running: Running) -> None:
         try:

@@ -1,11 +1,25 @@
 """What an application says of itself, for probes and people."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from tidings.app.running import Running
 from tidings.app.sources import Sources, Supervised
+from tidings.handling.flow.circuit import Circuit
+from tidings.handling.flow.circuit_breaker import CircuitBreaker
 from tidings.handling.groups import Groups
+from tidings.handling.reader import Reader
 from tidings.log.interface import GroupStatus
+
+
+class BreakerHealth(msgspec.Struct, frozen=True):
+    """A circuit breaker in this process: a group's own, or one included in the application."""
+
+    name: str
+    state: str  # closed, open, or half-open: one call may try
+    until: float | None = None  # when the next call may try, in seconds since 1970 UTC
+    trouble: str = ""  # why calls are not made
 
 
 class GroupHealth(msgspec.Struct, frozen=True):
@@ -22,6 +36,7 @@ class GroupHealth(msgspec.Struct, frozen=True):
     waiting: int = 0  # events it hears and has yet to come to; at most so many
     seconds: float = 0.0  # age of the oldest of them, by the log's time
     reason: str | None = None  # what keeps it, in this process or another
+    breaker: BreakerHealth | None = None
 
 
 class SourceHealth(msgspec.Struct, frozen=True):
@@ -42,6 +57,7 @@ class Health(msgspec.Struct, frozen=True):
     groups: tuple[GroupHealth, ...] = ()
     troubles: tuple[str, ...] = ()
     sources: tuple[SourceHealth, ...] = ()
+    breakers: tuple[BreakerHealth, ...] = ()  # those included in it
 
 
 def _stuck(status: GroupStatus) -> str | None:
@@ -55,12 +71,19 @@ def _source(supervised: Supervised) -> SourceHealth:
     return SourceHealth(supervised.source.name, supervised.is_done, supervised.restarts, supervised.trouble)
 
 
-async def health_of(app: str, seen: Groups, running: Running | None, supervision: Sources | None = None) -> Health:
+async def health_of(
+    app: str,
+    seen: Groups,
+    running: Running | None,
+    supervision: Sources | None = None,
+    included: Sequence[CircuitBreaker] = (),
+) -> Health:
     """What the ledger says of every group, and this process of those it runs."""
     groups = []
     for sight in await seen.list():
         status = sight.status
         readers = [each for each in running.readers if each.subscription.name == status.name] if running else []
+        breaker = _breaker(readers)
         groups.append(
             GroupHealth(
                 status.name,
@@ -70,15 +93,30 @@ async def health_of(app: str, seen: Groups, running: Running | None, supervision
                 status.retry,
                 status.blocked,
                 status.dead,
-                next((each.trouble.reason for each in readers if each.trouble.reason), _stuck(status)),
+                next((each.trouble.reason for each in readers if each.trouble.reason), None)
+                or (breaker and breaker.trouble)
+                or _stuck(status),
                 sight.backlog.events,
                 sight.seconds,
                 sight.reason,
+                breaker,
             )
         )
     inbound = running.inbound.trouble.reason if running and running.inbound else None
     chores = running.housekeeping.trouble.reason if running and running.housekeeping else None
     sources = tuple(map(_source, supervision.supervised)) if supervision else ()
-    said = [*(each.trouble for each in groups), inbound, chores, *(each.trouble for each in sources)]
+    breakers = tuple(_seen(each.circuit) for each in included)
+    said = [*(each.trouble for each in groups), inbound, chores]
+    said += [*(each.trouble for each in sources), *(each.trouble for each in breakers)]
     troubles = tuple(filter(None, said))
-    return Health(app, not troubles, running is not None, tuple(groups), troubles, sources)
+    return Health(app, not troubles, running is not None, tuple(groups), troubles, sources, breakers)
+
+
+def _breaker(readers: Sequence[Reader]) -> BreakerHealth | None:
+    """That of a group, which its readers share."""
+    circuits = [each.controls.circuit for each in readers if each.controls is not None]
+    return next((_seen(each) for each in circuits if each is not None), None)
+
+
+def _seen(circuit: Circuit) -> BreakerHealth:
+    return BreakerHealth(circuit.name, circuit.state, circuit.until, circuit.trouble)

@@ -12,6 +12,10 @@ from tidings.errors import TidingsError
 from tidings.events import Catalog
 from tidings.handling.execution import Execution
 from tidings.handling.feed import Feed
+from tidings.handling.flow.announcing import Announcer
+from tidings.handling.flow.circuit import Circuit
+from tidings.handling.flow.circuit_breaker import CircuitBreaker
+from tidings.handling.flow.controls import Controls, controls_of
 from tidings.handling.housekeeping import Chore, Housekeeping
 from tidings.handling.orphans import greet_orphans
 from tidings.handling.outgoing import Outgoing
@@ -44,6 +48,7 @@ class Running:
         metrics: MetricsHook | None,
         chores: Sequence[Chore] = (),
         orphan_after: float = ORPHAN_AFTER,
+        breakers: Sequence[CircuitBreaker] = (),
     ) -> None:
         self._name = name
         self._log = log
@@ -57,9 +62,12 @@ class Running:
         self._orphan_after = orphan_after
         self._member = ""
         self._tasks: list[asyncio.Task[None]] = []
+        self._announcer: Announcer | None = None
+        self._announcer_task: asyncio.Task[None] | None = None
         self._pulse_task: asyncio.Task[None] | None = None
         self._inbound_task: asyncio.Task[None] | None = None
         self.readers: list[Reader] = []
+        self.breakers = tuple(breakers)
         self.inbound: Inbound | None = None
         self.housekeeping: Housekeeping | None = None
         self.reporting: Reporting | None = None
@@ -78,6 +86,7 @@ class Running:
             feed = Feed(self._log, None, None, public=True)
             self.readers += [self._reader(each, feed, Relaying(self._broker)) for each in outbound]
             self._start_inbound(self._broker)
+        self._announce()
         self._tasks = [asyncio.create_task(each.run(), name=each.subscription.name) for each in self.readers]
         if self._chores:
             self.housekeeping = Housekeeping(self._name, self._log, self._member, self._clock, self._chores)
@@ -93,11 +102,13 @@ class Running:
         try:
             await self._drain(drain)
         finally:
-            for task in (self._inbound_task, self._pulse_task, *self._tasks):
+            for task in (self._inbound_task, self._announcer_task, self._pulse_task, *self._tasks):
                 if task is not None:
                     task.cancel()
             for reader in self.readers:
                 reader.feed.close()
+            if self._announcer is not None:
+                self._announcer.end()
 
     async def _drain(self, drain: float) -> None:
         await _cancel(self._inbound_task)
@@ -109,6 +120,7 @@ class Running:
             _, late = await asyncio.wait(self._tasks, timeout=drain)
             for task in late:
                 await _cancel(task)
+        await _cancel(self._announcer_task)
         await _cancel(self._pulse_task)
         if self._member:
             with contextlib.suppress(TidingsError, TimeoutError):  # closing the log frees the lanes too
@@ -117,14 +129,15 @@ class Running:
 
     async def _readers(self, subscription: Subscription) -> list[Reader]:
         """One reader, or several with lanes of their own: one that is kept waiting must not stop the other keys."""
+        controls = controls_of(subscription.policy.flow, subscription.name, self._clock)
         count = min(subscription.policy.concurrency, _MOST_READERS)
         if count == 1:
-            return [self._reader(subscription, self._feed)]
+            return [self._reader(subscription, self._feed, controls=controls)]
         members = [part(self._member, number) for number in range(count)]
         for member in members * 2:  # once to be known, once to take a fair share, before anything is read
             await self._log.ledger.claim(subscription.name, member)
         each = _divided(subscription, count)
-        return [self._reader(each, self._feed, member=member) for member in members]
+        return [self._reader(each, self._feed, member=member, controls=controls) for member in members]
 
     def _reader(
         self,
@@ -133,9 +146,23 @@ class Running:
         execution: Execution | None = None,
         *,
         member: str | None = None,
+        controls: Controls | None = None,
     ) -> Reader:
-        member = member or self._member
-        return Reader(subscription, self._log, member, feed, self._outgoing, self._clock, self._metrics, execution)
+        member, log, clock = member or self._member, self._log, self._clock
+        return Reader(subscription, log, member, feed, self._outgoing, clock, self._metrics, execution, controls)
+
+    def _announce(self) -> None:
+        """Tell of circuits that open or close, where there are any."""
+        circuits = self._circuits()
+        if circuits:
+            self._announcer = Announcer(self._name, circuits, self._log, self._outgoing)
+            self._announcer_task = asyncio.create_task(self._announcer.run(), name=f"{self._name}:breakers")
+
+    def _circuits(self) -> list[Circuit]:
+        """Those of its groups and those included; several readers of a group share one."""
+        own = [reader.controls.circuit for reader in self.readers if reader.controls is not None]
+        included = [breaker.circuit for breaker in self.breakers]
+        return list(dict.fromkeys(filter(None, [*own, *included])))
 
     def _start_inbound(self, broker: Broker) -> None:
         patterns = sorted({pattern for each in self._subscriptions for pattern in each.group.patterns})

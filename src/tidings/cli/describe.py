@@ -19,7 +19,7 @@ def describe(app: AppOption = None, url: UrlOption = None, as_json: JsonOption =
 
 
 def _document(app: Any, name: str) -> dict[str, Any]:
-    from tidings.cli.words import policy, without_password
+    from tidings.cli.words import flow, policy, without_password
 
     contracts = sorted(app.catalog(), key=lambda each: (each.name, each.version))
     return {
@@ -36,6 +36,7 @@ def _document(app: Any, name: str) -> dict[str, Any]:
                 "handler": f"{each.form.handler.__module__}.{getattr(each.form.handler, '__qualname__', '?')}",
                 "writes in the log's transaction": each.form.uses_tx,
                 "policy": policy(each.policy),
+                "flow": flow(each.policy.flow),
             }
             for each in app.subscriptions
         ],

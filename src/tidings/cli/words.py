@@ -8,6 +8,7 @@ import msgspec
 
 from tidings import Event, Retry
 from tidings.handling import Policy
+from tidings.handling.flow.settings import Flow
 from tidings.handling.policy import DEFAULT
 
 _SECRET = re.compile(r"(?i)\b([a-z_]*(?:password|passwd|secret|token|apikey|api_key)[a-z_]*)=[^&]*")
@@ -45,10 +46,18 @@ def policy(policy: Policy) -> list[str]:
         )
     else:
         said.append("Later events of a dead event's key go on.")
+    said += policy.flow.sentences()
     keys = "one event" if policy.concurrency == 1 else f"{policy.concurrency} keys"
     limit = "no time limit" if policy.timeout is None else f"at most {policy.timeout:g} s a call"
     said.append(f"Each process handles {keys} at a time, {limit}.")
     return said
+
+
+def flow(flow: Flow) -> dict[str, Any]:
+    """What holds a group's events back, as data."""
+    named = msgspec.structs.replace(flow, priority=None)
+    said = msgspec.to_builtins(named) | ({"priority": flow.priority_name} if flow.has_priority else {})
+    return {name: setting for name, setting in said.items() if setting}
 
 
 def _covers_all(policy: Policy) -> bool:

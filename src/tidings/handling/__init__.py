@@ -2,7 +2,24 @@
 
 from tidings.handling.alerts import Alerts
 from tidings.handling.delivery import Delivery
+from tidings.handling.flow.announcing import BreakerClosed, BreakerOpened
+from tidings.handling.flow.circuit_breaker import CircuitBreaker
+from tidings.handling.flow.settings import Batch, Breaker, Debounce, Rate, Throttle
 from tidings.handling.policy import Policy, Retry
 from tidings.handling.subscription import Subscription
 
-__all__ = ["Alerts", "Delivery", "Policy", "Retry", "Subscription"]
+__all__ = [
+    "Alerts",
+    "Batch",
+    "Breaker",
+    "BreakerClosed",
+    "BreakerOpened",
+    "CircuitBreaker",
+    "Debounce",
+    "Delivery",
+    "Policy",
+    "Rate",
+    "Retry",
+    "Subscription",
+    "Throttle",
+]

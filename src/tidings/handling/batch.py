@@ -8,8 +8,9 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from tidings.clock import Clock
-from tidings.errors import Reject
+from tidings.errors import CircuitOpen, Reject
 from tidings.handling.delivery import Item
+from tidings.handling.flow.controls import Controls
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.report import say
 from tidings.handling.subscription import Subscription
@@ -35,16 +36,20 @@ class Batch:
     `held` counts the parked events of each key: whoever comes later waits behind them.
     """
 
-    def __init__(self, subscription: Subscription, outgoing: Outgoing, clock: Clock) -> None:
+    def __init__(
+        self, subscription: Subscription, outgoing: Outgoing, clock: Clock, controls: Controls | None = None
+    ) -> None:
         self._group = subscription.name
         self._policy = subscription.policy
         self._inline = subscription.form.is_async or not subscription.form.uses_tx  # does it repeat on the spot?
         self._outgoing = outgoing
         self._clock = clock
+        self._controls = controls
         self.held: dict[str, int] = {}
         self.hung: set[str] = set()  # keys whose handler has not returned from a call that timed out
         self.blocked = 0
         self.passing: frozenset[int] = frozenset()  # orders ahead that an operator has set aside
+        self.refusals = 0  # events set aside so far, for whatever reason
         self.next_due: float | None = None
         self._stuck: set[str] = set()  # keys whose head failed again while the parked events are gone through
         self.effects: list[tuple[int, Sequence[Draft]]] = []
@@ -79,6 +84,15 @@ class Batch:
         self.blocked += 1
         return True
 
+    def may_call(self, item: Item) -> bool:
+        """Is the handler to be called with it? If not, it has its answer."""
+        if self.must_wait(item):
+            return False
+        if item.failure is not None:
+            self.unreadable(item)
+            return False
+        return True
+
     def release(self, key: str) -> None:
         """The handler that hung with this key has returned: what waits for it is looked at now."""
         self.hung.discard(key)
@@ -91,6 +105,14 @@ class Batch:
             ConfigurationError, ContractError, InvalidEvent: it returned what cannot be recorded.
         """
         return [] if result is None else self._outgoing.effects(result, item, self._group)
+
+    def effects_of_many(self, items: list[Item], result: Any) -> list[Draft]:
+        """The same for a call with several events.
+
+        Raises:
+            ConfigurationError, ContractError, InvalidEvent: it returned what cannot be recorded.
+        """
+        return [] if result is None else self._outgoing.effects_of_many(result, items, self._group)
 
     def done(self, item: Item, effects: Sequence[Draft] = ()) -> None:
         """Handled. Call it when there are effects or the item was parked."""
@@ -111,11 +133,50 @@ class Batch:
 
     def failed(self, item: Item, error: BaseException, attempts: int) -> None:
         """Not handled, after `attempts` calls in all: parked to be tried again, or dead."""
+        self.noted(error)
+        if isinstance(error, CircuitOpen):  # it did not fail, it was not let try: that burns no attempt
+            self._give_up(item, error, attempts - 1, max(error.until - self._clock.now(), 0.0))
+            return
         self._give_up(item, error, attempts, self._policy.verdict(error, attempts, inline=self._inline))
 
-    def retried(self, item: Item, error: BaseException, attempts: int, wait: float) -> None:
-        """It failed, and is tried again on the spot after `wait` seconds."""
+    def again(self, item: Item, error: BaseException, attempts: int) -> float | None:
+        """Its call number `attempts` failed: the seconds until it is tried again on the spot, None if it is not.
+
+        Callable from a handler's thread.
+        """
+        wait = None if isinstance(error, CircuitOpen) else self._policy.inline_wait(error, attempts)
+        if wait is None:
+            return None
+        self.noted(error)
+        if self._controls is not None and not self._controls.allows_repeat():
+            return None
         self._say(logging.INFO, "retry", item, _said(error), attempts, seconds=wait)
+        return wait
+
+    def noted(self, error: BaseException) -> None:
+        """A call has failed that is no event's failure alone."""
+        if self._controls is not None:
+            self._controls.failed(self, error)
+
+    def charge(self) -> None:
+        """A call is made that no limit was asked for: it counts, and those that follow wait for it."""
+        if self._controls is not None and self._controls.meter is not None:
+            self._controls.meter.charge(1)
+
+    @property
+    def is_shut(self) -> bool:
+        """Has the group's circuit opened, so that no further event is to be handled?"""
+        return self._controls is not None and self._controls.is_shut
+
+    def put_off(self, item: Item, *, due: float, reason: str, detail: str) -> None:
+        """It is handled at `due`, and holds nobody up until then."""
+        key = self.key(item)
+        self._set_aside(item, key, "retry", due=due, reason=reason, detail=detail, blocks=False)
+        self.next_due = due if self.next_due is None else min(self.next_due, due)
+
+    def replaced(self, order: int) -> None:
+        """A parked event of this order is not to be handled any more, as a later one stands for it."""
+        self.cleared.append(order)
 
     def unreadable(self, item: Item) -> None:
         """Its data could not be decoded: no rule of the handler's covers that, as it was never called."""
@@ -194,6 +255,7 @@ class Batch:
         blocks: bool = True,
     ) -> None:
         record = item.record
+        self.refusals += 1
         if key is not None and blocks:
             self.held[key] = self.held.get(key, 0) + 1
         self.parked.append(

@@ -75,11 +75,10 @@ class Calling:
         """Try on the spot, a few times; then the event is set aside."""
         attempts = item.attempts + 1
         while not isinstance(error, HandlerTimeout):
-            wait = self._policy.inline_wait(error, attempts)
+            wait = self._batch.again(item, error, attempts)
             if wait is None:
                 break
             cell.item = None
-            self._batch.retried(item, error, attempts, wait)
             await self._clock.sleep(wait)
             cell.item = once_more = msgspec.structs.replace(item.fresh(), attempts=attempts)
             attempts += 1
@@ -107,7 +106,7 @@ class Sequential(Calling):
             return await self._run(items, cell, watch)
         except asyncio.CancelledError:
             if cell.item is not None:
-                self.left = [item for item in items if item.record.order >= cell.item.record.order]
+                self.left = items[next(index for index, item in enumerate(items) if item.record is cell.item.record) :]
             raise
         finally:
             watch.end()

@@ -1,8 +1,8 @@
 """What a handler's signature asks for, read once when it is registered.
 
 The first parameter is the event: its data as the contract's type when annotated with one, the whole envelope when
-annotated `Event`, plain data otherwise. Further parameters are found by annotation (`Event`, `Delivery`,
-`Transaction`) or by the name `tx`.
+annotated `Event`, plain data otherwise; or a list of these, for a handler that takes many at once. Further parameters
+are found by annotation (`Event`, `Delivery`, `Transaction`) or by the name `tx`.
 """
 
 import functools
@@ -31,6 +31,7 @@ class Form(msgspec.Struct, frozen=True):
     data_type: Any  # the first parameter's annotation, when it is a contract's type
     returns_events: bool  # as far as the annotation tells
     returned: tuple[type, ...] = ()  # the contracts' types in that annotation
+    takes_list: bool = False  # is its first parameter a list of events?
 
     @property
     def uses_tx(self) -> bool:
@@ -50,6 +51,9 @@ class Form(msgspec.Struct, frozen=True):
     def caller(self, group: str) -> Callable[[Item, Any], Any]:
         """`call(item, tx)`: the handler with the arguments it asked for."""
         handler = self.handler
+        if self.takes_list:
+            many = self.many_caller()
+            return lambda item, tx: many([item], tx)
         if self.is_plain:
             return lambda item, tx: handler(item.value)
         if self.wants == ("data", "tx"):
@@ -65,6 +69,16 @@ class Form(msgspec.Struct, frozen=True):
                 "tx": tx,
             }
             return handler(*[offered[want] for want in wants])
+
+        return call
+
+    def many_caller(self) -> Callable[[list[Item], Any], Any]:
+        """`call(items, tx)`: a handler that takes a list, with all of them."""
+        handler, takes_events, uses_tx = self.handler, self.wants[0] == "event", self.uses_tx
+
+        def call(items: list[Item], tx: Any) -> Any:
+            events = [event_of(item) for item in items] if takes_events else [item.value for item in items]
+            return handler(events, tx) if uses_tx else handler(events)
 
         return call
 
@@ -88,8 +102,13 @@ def form_of(handler: Handler) -> Form:
         raise ConfigurationError(f"the signature of handler {name} cannot be read: {error}") from error
     if not needed:
         raise ConfigurationError(f"handler {name} takes no parameter: its first one is the event")
+    first, takes_list = _one_of(hints.get(needed[0].name))
+    hints[needed[0].name] = first
     wants = tuple(_want(index, each, hints.get(each.name), name) for index, each in enumerate(needed))
-    first = hints.get(needed[0].name)
+    if takes_list and set(wants) - {"data", "event", "tx"} | set(wants[1:]) - {"tx"}:
+        raise ConfigurationError(
+            f"handler {name} takes a list of events: beside it there may be the transaction, as 'tx'"
+        )
     returns = hints.get("return", Any)
     return Form(
         handler,
@@ -98,6 +117,7 @@ def form_of(handler: Handler) -> Form:
         first if isinstance(first, type) and contract_of(first) is not None else None,
         returns is not type(None),
         _contracts_in(returns),
+        takes_list,
     )
 
 
@@ -106,6 +126,18 @@ def _function_of(handler: Handler) -> Any:
     if isinstance(handler, functools.partial):
         return _function_of(handler.func)
     return handler if inspect.isroutine(handler) else type(handler).__call__
+
+
+def _one_of(annotation: Any) -> tuple[Any, bool]:
+    """What one event is, of the first parameter's annotation; and whether a list of such is asked for."""
+    arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) is not list or len(arguments) != 1:
+        return annotation, False
+    one = arguments[0]
+    is_event = one is Event or one is dict or typing.get_origin(one) is dict
+    if is_event or (isinstance(one, type) and contract_of(one) is not None):
+        return one, True
+    return annotation, False
 
 
 def _contracts_in(annotation: Any) -> tuple[type, ...]:

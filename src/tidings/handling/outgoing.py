@@ -74,13 +74,32 @@ class Outgoing:
             ConfigurationError: it returned something that is no event.
             ContractError, InvalidEvent: it returned an event that cannot be recorded.
         """
-        values = result if isinstance(result, list | tuple) and contract_of(type(result)) is None else (result,)
         cause = event_of(item)
+        return self._drafts(result, cause, (cause.id, cause.source, group))
+
+    def effects_of_many(self, result: Any, items: list[Item], group: str) -> list[Draft]:
+        """What a handler returned for several events: caused by the last of them.
+
+        Ids derive from all of them: the same events together give the same ids, and others give others. A key is
+        inherited where they share one.
+
+        Raises:
+            ConfigurationError, ContractError, InvalidEvent: as `effects`.
+        """
+        if len(items) == 1:
+            return self.effects(result, items[0], group)
+        events = [event_of(item) for item in items]
+        keys = {event.key or event.stream for event in events}
+        cause = events[-1] if len(keys) == 1 else msgspec.structs.replace(events[-1], key=None, stream=None)
+        return self._drafts(result, cause, (*[part for event in events for part in (event.id, event.source)], group))
+
+    def _drafts(self, result: Any, cause: Event, root: tuple[str, ...]) -> list[Draft]:
+        values = result if isinstance(result, list | tuple) and contract_of(type(result)) is None else (result,)
         drafts = []
         for index, value in enumerate(values):
             if value is None:
                 continue
-            event = _after(cause, self.event(value, id=derived_id(cause.id, cause.source, group, str(index))))
+            event = _after(cause, self.event(value, id=derived_id(*root, str(index))))
             drafts.append(draft(event, public=self.is_public(event.type)))
         return drafts
 

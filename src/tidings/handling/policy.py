@@ -20,6 +20,7 @@ from tidings.errors import (
     Reject,
     TransactionMisuse,
 )
+from tidings.handling.flow.settings import FREE, Flow
 
 _INLINE_WAITS = (0.02, 0.08, 0.2)  # seconds; 3 tries in 0.3 s at most
 _FOREVER = 10**9
@@ -87,6 +88,7 @@ class Policy(msgspec.Struct, frozen=True):
     concurrency: int = 1  # keys handled at a time by one process
     on_dead: Literal["block", "pass"] = "block"  # do later events of a key wait behind a dead one?
     blocked_limit: int = 10_000  # events waiting behind others; then the group pauses and says so
+    flow: Flow = FREE  # how fast and how many at a time, and which not at all
 
     def rule(self, error: BaseException) -> Retry:
         """The rule for `error`."""
@@ -119,6 +121,7 @@ def policy(
     concurrency: int = 1,
     on_dead: Literal["block", "pass"] = "block",
     blocked_limit: int = 10_000,
+    flow: Flow = FREE,
 ) -> Policy:
     """A policy, checked.
 
@@ -132,4 +135,4 @@ def policy(
         raise ConfigurationError(f"timeout={timeout} leaves no time: use seconds above 0, or None for no limit")
     if on_dead not in ("block", "pass"):
         raise ConfigurationError(f"on_dead={on_dead!r} is unknown: use 'block' or 'pass'")
-    return Policy(rules, timeout, concurrency, on_dead, blocked_limit)
+    return Policy(rules, timeout, concurrency, on_dead, blocked_limit, flow)

@@ -11,6 +11,10 @@ from tidings.handling.calling import execution_of
 from tidings.handling.delivery import Item
 from tidings.handling.execution import Execution
 from tidings.handling.feed import Feed
+from tidings.handling.flow.batched_tx import InsideBatch
+from tidings.handling.flow.controls import Controls, controls_of
+from tidings.handling.flow.gate import Gate
+from tidings.handling.flow.gathering import Gathering
 from tidings.handling.interruption import Interruption
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.report import MetricsHook, say
@@ -41,10 +45,12 @@ class Reader:
         clock: Clock,
         metrics: MetricsHook | None = None,
         execution: Execution | None = None,
+        controls: Controls | None = None,
     ) -> None:
         self.subscription = subscription
         self.trouble = Trouble(subscription.name)
-        self.batch = Batch(subscription, outgoing, clock)
+        self.controls = controls or controls_of(subscription.policy.flow, subscription.name, clock)
+        self.batch = Batch(subscription, outgoing, clock, self.controls)
         self.settling = Settling(subscription.name, log, self.batch, clock, metrics)
         self.feed = feed
         self._log = log
@@ -54,12 +60,16 @@ class Reader:
         self._ear = log.bell.listen()
         self._control = 0  # the counter of members' and operators' changes that the lease was made under
         self._execution = execution or execution_of(subscription, log, self.batch, self.settling, clock, self._ear.ring)
+        self._gate = None if self.controls is None else self._new_gate(self.controls)
+        batches = subscription.policy.flow.batch
+        self._gathering = None if batches is None else Gathering(batches, clock)
         self._stopping = False
 
     @property
     def hindrance(self) -> str:
         """What in this process keeps the group from getting on, in words; empty when nothing does."""
-        return self.trouble.reason or ""
+        circuit = None if self.controls is None else self.controls.circuit
+        return self.trouble.reason or (circuit.trouble if circuit is not None else "")
 
     def stop(self) -> None:
         """Take no further event; `run` returns when the one in hand is answered and settled."""
@@ -94,7 +104,7 @@ class Reader:
                 await self._ear.wait(_IDLE)
                 continue
             await self._run_due()
-            more = await self._look(lease)
+            more = await (self._look(lease) if self._gathering is None else self._gather(lease, self._gathering))
             self.trouble.over()
             if not more:
                 await self._ear.wait(self._patience())
@@ -109,10 +119,12 @@ class Reader:
         """A lease under what is known now."""
         self._control = self._log.bell.control
         before, name = self.settling.lease, self.subscription.name
-        lease = await self._log.ledger.claim(name, self.member)
+        lease = await self._log.ledger.claim(name, self.member, alone=self.subscription.policy.flow.singleton)
         if before is None or before.fence != lease.fence or before.lanes.keys() != lease.lanes.keys():
             say(logging.INFO, "claim", group=name, member=self.member, lanes=len(lease.lanes), fence=lease.fence)
         self.settling.begin(lease)
+        if self._gathering is not None:
+            self._gathering.restart(self.settling.cursor)
         await self._recall()
 
     async def _recall(self) -> None:
@@ -124,6 +136,8 @@ class Reader:
         batch.next_due, batch.blocked, batch.passing = held.next_due, held.blocked, held.passing
         if batch.hung and batch.next_due is not None:  # it may be theirs, and theirs must wait
             batch.next_due = max(batch.next_due, self._clock.now() + _HUNG)
+        if self._gate is not None and self._gate.quiet is not None:
+            self._gate.quiet.recall(await self._log.ledger.deferred(self.settling.held))
 
     async def _look(self, lease: Lease) -> bool:
         """One slice; False when there is nothing more to read."""
@@ -137,14 +151,37 @@ class Reader:
         fetched = await self.feed.look(after, lanes, lean=lean, passing=self._passing())
         if not await self._run(self._wanted(fetched.slice.records and self.feed.own(fetched, self._hears), lease)):
             return True
-        settling.cursor = order_in(fetched.slice.upto)
-        if lease.uneven and settling.cursor >= max(lease.lanes.values()):
-            lease.lanes = dict.fromkeys(lease.lanes, settling.cursor)
-        await settling.settle_if_due(at_head=fetched.slice.at_head)
-        if self.batch.blocked > max(blocked, self.subscription.policy.blocked_limit - 1):
-            await self._pause_group()
+        await self._move(lease, order_in(fetched.slice.upto), blocked, at_head=fetched.slice.at_head)
         # The slice may be one that a faster group has fetched, and its end no longer that of the log.
         return not fetched.slice.at_head or settling.position(settling.cursor) < self._log.bell.tip
+
+    async def _gather(self, lease: Lease, gathering: Gathering) -> bool:
+        """The same for a handler that takes a list: what is read stays before the cursor until it is enough."""
+        settling, blocked = self.settling, self.batch.blocked
+        at_head = True
+        if gathering.wants_more and (not gathering.upto or settling.position(gathering.upto) < self._log.bell.tip):
+            lanes = None if len(lease.lanes) == LANES else frozenset(lease.lanes)
+            lean = self.subscription.takes_data_alone and not self.batch.held and not lease.uneven
+            after = settling.position(gathering.upto)
+            fetched = await self.feed.look(after, lanes, lean=lean, passing=self._passing())
+            items = self._wanted(fetched.slice.records and self.feed.own(fetched, self._hears), lease)
+            gathering.add(items, order_in(fetched.slice.upto))
+            at_head = fetched.slice.at_head
+        if not await self._run(gathering.take()):
+            gathering.restart(settling.cursor)
+            return True
+        await self._move(lease, gathering.low, blocked, at_head=at_head)
+        return not (at_head and gathering.wants_more) or settling.position(gathering.upto) < self._log.bell.tip
+
+    async def _move(self, lease: Lease, order: int, blocked: int, *, at_head: bool) -> None:
+        """All up to this order is answered, or waits where the ledger knows of it."""
+        settling = self.settling
+        settling.cursor = order
+        if lease.uneven and settling.cursor >= max(lease.lanes.values()):
+            lease.lanes = dict.fromkeys(lease.lanes, settling.cursor)
+        await settling.settle_if_due(at_head=at_head)
+        if self.batch.blocked > max(blocked, self.subscription.policy.blocked_limit - 1):
+            await self._pause_group()
 
     def _passing(self) -> frozenset[int]:
         """What is left out of the next look; once all of it lies behind, looks are shared with other groups again."""
@@ -168,20 +205,30 @@ class Reader:
 
     async def _run(self, items: list[Item]) -> bool:
         """Have every item answered, and settle on the way when that takes long; False when it ended before."""
+        if self._gate is not None:
+            items, passed_over = self._gate.sift(items)
+            if passed_over:
+                self.settling.passed_over(passed_over)
         remaining = items
         while remaining:
-            if self._stopping or (self._is_told and remaining[0] is items[-len(remaining)]):
+            if self._stopping or (self._is_told and self._may_leave(remaining, items)):
                 await self._settle_before(remaining)
                 return False
-            remaining = await self._stretch(remaining)
+            remaining = await (
+                self._stretch(remaining) if self._gate is None else self._gate.hold(remaining, self._stretch)
+            )
             if remaining:
                 await self.settling.settle(remaining[0].record.order - 1)
         return True
 
+    def _may_leave(self, remaining: list[Item], items: list[Item]) -> bool:
+        """Is nothing answered that lies past an event without an answer, or is there a wait anyway?"""
+        return remaining[0] is items[-len(remaining)] or (self._gate is not None and self._gate.wait() > 0)
+
     async def _settle_before(self, left: list[Item]) -> None:
         """What is done is settled; answers past an event without one are not, and come again."""
         if left:
-            await self.settling.settle(left[0].record.order - 1)
+            await self.settling.settle(min(item.record.order for item in left) - 1)
         self.batch.forget()
 
     async def _stretch(self, items: list[Item]) -> list[Item]:
@@ -195,7 +242,8 @@ class Reader:
             try:
                 left = await self._execution.run(items)
             except asyncio.CancelledError:
-                await self._settle_before(self._execution.left)
+                behind = [] if self._gate is None else self._gate.behind
+                await self._settle_before([*self._execution.left, *behind])
                 raise
             finally:
                 pause.cancel()
@@ -206,7 +254,8 @@ class Reader:
         """Plain handlers with `tx`: calling them is a part of the settlement."""
         await self.settling.settle(items[0].record.order - 1)
         interruption = Interruption(self.subscription.policy.timeout, self._is_stuck)
-        work = InsideTransaction(self.subscription, self.batch, self.settling, items, interruption)
+        kind = InsideBatch if self.subscription.form.takes_list else InsideTransaction
+        work = kind(self.subscription, self.batch, self.settling, items, interruption)
         while True:
             overran = len(work.overran)
             try:
@@ -253,7 +302,20 @@ class Reader:
 
     def _patience(self) -> float:
         due = self.batch.next_due
-        return _IDLE if due is None else min(max(due - self._clock.now(), 0.0), _IDLE)
+        wait = _IDLE if due is None else min(max(due - self._clock.now(), 0.0), _IDLE)
+        gathered = None if self._gathering is None else self._gathering.wait()
+        return wait if gathered is None else min(wait, gathered)
+
+    def _new_gate(self, controls: Controls) -> Gate:
+        if controls.circuit is not None:
+            controls.circuit.on_look.append(self._look_up)
+        return Gate(controls, self.batch, self._clock, self._ear, lambda: self._stopping or self._is_told)
+
+    def _look_up(self) -> None:
+        """The group's circuit has opened or closed; from any thread."""
+        if self.batch.is_shut:
+            self._execution.pause()
+        self._ear.ring_from_thread()
 
     def _lost(self, error: BaseException) -> float:
         """The lease is given up; returns the seconds to wait before the next one."""

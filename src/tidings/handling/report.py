@@ -20,6 +20,7 @@ class Metrics(msgspec.Struct, frozen=True):
     dead: int
     published: int  # events its handlers returned
     seconds: float  # from the first handler's call to the settlement
+    passed_over: int = 0  # events that flow control has left out
 
 
 MetricsHook = Callable[[Metrics], None]

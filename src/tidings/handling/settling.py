@@ -79,6 +79,11 @@ class Settling:
         self._gauge.handled += count
         self.handled += count
 
+    def passed_over(self, count: int) -> None:
+        """So many events need no answer, as others stand for them."""
+        self.starts()
+        self._gauge.passed_over += count
+
     async def settle_if_due(self, *, at_head: bool) -> None:
         """Commit, unless there is nothing but progress and more of it to come soon."""
         late = self._clock.monotonic() - self._settled_at > SETTLE_AFTER
@@ -141,14 +146,14 @@ class Settling:
     def _measure(self) -> None:
         """Once a batch, tell what was done."""
         gauge = self._gauge
-        if not gauge.handled or gauge.started is None:
+        if not (gauge.handled or gauge.passed_over) or gauge.started is None:
             return
         self._gauge = _Gauge()
         seconds = self._clock.monotonic() - gauge.started
         self.busy += seconds
         if self._metrics is not None:
             with contextlib.suppress(Exception):  # a broken hook must not stop the work
-                self._metrics(Metrics(self._group, gauge.handled, gauge.parked, gauge.dead, gauge.published, seconds))
+                self._metrics(gauge.metrics(self._group, seconds))
 
 
 class _Gauge:
@@ -156,13 +161,16 @@ class _Gauge:
 
     def __init__(self) -> None:
         self.started: float | None = None
-        self.handled = self.parked = self.dead = self.published = 0
+        self.handled = self.parked = self.dead = self.published = self.passed_over = 0
 
     def count(self, settlement: Settlement) -> None:
         dead = sum(parked.state == "dead" for parked in settlement.parked)
         self.dead += dead
         self.parked += len(settlement.parked) - dead
         self.published += len(settlement.events)
+
+    def metrics(self, group: str, seconds: float) -> Metrics:
+        return Metrics(group, self.handled, self.parked, self.dead, self.published, seconds, self.passed_over)
 
 
 def _fill(lean: Record, whole: Record) -> None:

@@ -7,6 +7,8 @@ import msgspec
 
 from tidings.errors import ConfigurationError
 from tidings.events import Contract, Pattern, PatternSet, contract_of, split_version
+from tidings.handling.flow.checking import quarrel_over
+from tidings.handling.flow.settings import Batch
 from tidings.handling.form import Form, Handler, form_of
 from tidings.handling.policy import Policy
 from tidings.log.interface import Group
@@ -37,7 +39,8 @@ class Subscription(msgspec.Struct, frozen=True):
         """Is the data of an event all that is needed of it, as long as nothing goes wrong? Then it may be read lean."""
         form = self.form
         wants = ("data",) if form.is_async else ("data", "tx")
-        return form.wants == wants and not form.returns_events and self.policy.concurrency == 1
+        is_plain = form.wants == wants and not form.returns_events and self.policy.concurrency == 1
+        return is_plain and not self.policy.flow.asks_for_keys
 
     def matcher(self) -> PatternSet:
         """Does it hear a name? Remembers the answers."""
@@ -62,9 +65,22 @@ def subscription(
     taken = contract_of(form.data_type) if form.data_type is not None else None
     if taken is not None and not PatternSet(patterns).matches(taken.name):
         raise ConfigurationError(f"{name} hears {', '.join(patterns)} but takes {taken.name}: change one of them")
+    policy = _with_batch(policy, form, name)
+    quarrel = quarrel_over(policy.flow, name, uses_tx=form.uses_tx, concurrency=policy.concurrency)
+    if quarrel is not None:
+        raise ConfigurationError(quarrel)
     if form.uses_tx and policy.concurrency > 1:
         raise ConfigurationError(f"{name} takes tx and concurrency={policy.concurrency}: with tx it is 1")
     return Subscription(Group(name, patterns, start), form, policy, tuple(contracts))
+
+
+def _with_batch(policy: Policy, form: Form, name: str) -> Policy:
+    """A handler that takes a list is called with batches, whether or not anything was said of them."""
+    if policy.flow.batch is not None and not form.takes_list:
+        raise ConfigurationError(f"{name} has batch= and takes one event: annotate its first parameter as list[...]")
+    if policy.flow.batch is not None or not form.takes_list:
+        return policy
+    return msgspec.structs.replace(policy, flow=msgspec.structs.replace(policy.flow, batch=Batch()))
 
 
 def pattern_of(heard: Any) -> str:

@@ -194,10 +194,9 @@ class Threaded:
                 error = raised
             finally:
                 stretch.is_calling = False
-            wait = None if stretch.is_abandoned else self._policy.inline_wait(error, attempts)
+            wait = None if stretch.is_abandoned else self._batch.again(item, error, attempts)
             if wait is None:
                 return None, error, attempts - item.attempts
-            self._batch.retried(item, error, attempts, wait)
             if self._is_closed.wait(wait):
                 return None, error, attempts - item.attempts
 

@@ -22,7 +22,7 @@ from tidings.handling.subscription import Subscription
 from tidings.handling.watch import Watch
 from tidings.log import Log, Settlement
 
-_TURN = 0.25  # seconds: after so many the other processes get their turn, if it takes several events to fill them
+TURN = 0.25  # seconds: after so many the other processes get their turn, if it takes several events to fill them
 
 
 class ReadLean(Exception):
@@ -88,7 +88,7 @@ class InsideTransaction:
 
     def _together(self, tx: Any, cell: Current) -> int:
         call, batch, clock, limit = self._call, self._batch, time.monotonic, self._limit
-        until = clock() + _TURN
+        until = clock() + TURN
         for index, item in enumerate(self._all):
             if batch.held or item.parked or item.failure is not None:
                 self._refuse_lean()
@@ -109,9 +109,9 @@ class InsideTransaction:
             raise ReadLean
 
     def _careful(self, tx: Any, cell: Current, start: int = 0, until: float | None = None) -> int:
-        until = until or time.monotonic() + _TURN
+        until = until or time.monotonic() + TURN
         for index, item in enumerate(self._all[start:], start):
-            if time.monotonic() > until and index:
+            if index and (time.monotonic() > until or self._batch.is_shut):
                 return index
             self._one(item, tx, cell)
         return len(self._all)
@@ -189,12 +189,12 @@ class Recording(Calling):
         try:
             await self._settling.settle(order, writes=tx.writes, events=events, cleared=[order] if item.parked else ())
         except Unsettled as unsettled:
-            if _is_of_the_writes(unsettled.error):
+            if is_of_the_writes(unsettled.error):
                 raise unsettled.error from None
             raise
         return None
 
 
-def _is_of_the_writes(error: BaseException) -> bool:
+def is_of_the_writes(error: BaseException) -> bool:
     """Did a recorded statement fail (a Conflict, a broken constraint, no such table), and not the log itself?"""
     return not isinstance(error, LogError) or type(error) is LogError
