@@ -205,10 +205,9 @@ class Reader:
 
     async def _run(self, items: list[Item]) -> bool:
         """Have every item answered, and settle on the way when that takes long; False when it ended before."""
+        passed_over = 0
         if self._gate is not None:
             items, passed_over = self._gate.sift(items)
-            if passed_over:
-                self.settling.passed_over(passed_over)
         remaining = items
         while remaining:
             if self._stopping or (self._is_told and self._may_leave(remaining, items)):
@@ -219,6 +218,8 @@ class Reader:
             )
             if remaining:
                 await self.settling.settle(remaining[0].record.order - 1)
+        if passed_over:  # and not before, as what is left without an answer comes again with them
+            self.settling.passed_over(passed_over)
         return True
 
     def _may_leave(self, remaining: list[Item], items: list[Item]) -> bool:

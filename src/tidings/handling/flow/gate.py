@@ -1,7 +1,6 @@
 """`Gate`: what a reader of a group with flow control asks before it has events handled."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 
 from tidings.clock import Clock
@@ -10,7 +9,6 @@ from tidings.handling.delivery import Item
 from tidings.handling.flow.controls import Controls
 from tidings.handling.flow.quiet import Quiet
 from tidings.handling.flow.ranking import Ranking
-from tidings.handling.report import say
 from tidings.handling.settling import SETTLE_AFTER
 from tidings.log.bell import Ear
 from tidings.log.record import delivery_key
@@ -46,8 +44,6 @@ class Gate:
             passed_over = len(items) - len(left)
         else:
             return items, 0
-        if passed_over:
-            say(logging.INFO, "pass over", group=self._controls.group, events=passed_over)
         return left, passed_over
 
     def wait(self) -> float:
