@@ -21,9 +21,11 @@ if typing.TYPE_CHECKING:
         CircuitBreaker,
         Debounce,
         Delivery,
+        Later,
         Rate,
         Retry,
         Throttle,
+        Tick,
     )
     from tidings.log import Log, Transaction
 
@@ -44,11 +46,13 @@ __all__ = [
     "Delivery",
     "Emitter",
     "Event",
+    "Later",
     "Log",
     "Rate",
     "Reject",
     "Retry",
     "Throttle",
+    "Tick",
     "TidingsError",
     "Transaction",
     "__version__",
@@ -72,9 +76,11 @@ _HOMES = {
         "CircuitBreaker",
         "Debounce",
         "Delivery",
+        "Later",
         "Rate",
         "Retry",
         "Throttle",
+        "Tick",
     ),
     "tidings.log": ("Log", "Transaction"),
 }

@@ -6,6 +6,7 @@ import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from datetime import datetime
 from types import ModuleType
 from typing import Any, Literal, Self, TypeVar, overload
 
@@ -28,18 +29,23 @@ from tidings.errors import ConfigurationError, DuplicateGroup
 from tidings.events import Catalog, Contract, Event, check_name
 from tidings.handling.alerts import Alerts
 from tidings.handling.delivery import current
+from tidings.handling.every import Every, every
+from tidings.handling.firing import Firing
 from tidings.handling.flow.checking import flow
 from tidings.handling.flow.circuit_breaker import CircuitBreaker
 from tidings.handling.flow.settings import Batch, Breaker, Debounce, Priority, Rate, Throttle
 from tidings.handling.form import Handler, form_of
 from tidings.handling.groups import Groups
 from tidings.handling.housekeeping import Chore
+from tidings.handling.later import Delay
 from tidings.handling.letters import Letters
 from tidings.handling.listening import Listener, ListeningRoom
 from tidings.handling.lookout import Lookout
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.policy import Retry, policy
 from tidings.handling.report import MetricsHook
+from tidings.handling.schedule import Spoken
+from tidings.handling.schedule import schedule as schedule_of
 from tidings.handling.subscription import Subscription, subscription
 from tidings.log import Log, open_log
 from tidings.log.interface import ORPHAN_AFTER
@@ -92,6 +98,7 @@ class App:
         self._sources: list[Source] = []
         self._supervision: Sources | None = None
         self._breakers: list[CircuitBreaker] = []
+        self._every: list[Every] = []
         self._starts: list[Callable[[], Any]] = []
         self._log: Log | None = None
         self._broker: Broker | None = None
@@ -212,6 +219,37 @@ class App:
 
         return register
 
+    def every(
+        self,
+        schedule: Spoken,
+        *,
+        zone: str | None = None,
+        group: str | None = None,
+        retry: Retry | Sequence[Retry] = (),
+        timeout: float | None = 60.0,
+        on_dead: Literal["block", "pass"] = "pass",
+    ) -> Callable[[AnyHandler], AnyHandler]:
+        """Have a function called every so often, by one process among all: `"5m"`, `"1h30m"`, seconds, a timedelta.
+
+        Or at the times of a cron expression, as in `"0 3 * * *"` or `"@daily"`, in the time zone `zone` (UTC unless
+        given). An interval is counted from when it was first scheduled. What was missed while no process ran is made
+        up for by one call. Calls never overlap. The function may take nothing, a `Tick`, a `Delivery` or `tx`, and is
+        otherwise a handler like any other, of events named `tidings:every:<group>`.
+
+        Raises:
+            ConfigurationError: the schedule cannot be read, the function not be called so, or the group is taken.
+        """
+        when = schedule_of(schedule, zone)
+        settled = policy(retry=retry, timeout=timeout, on_dead=on_dead)
+
+        def register(function: AnyHandler) -> AnyHandler:
+            one = every(self.name, when, function, settled, group=group)
+            self.include(one.subscription)
+            self._every.append(one)
+            return function
+
+        return register
+
     def on_start(self, function: AnyStart) -> AnyStart:
         """Have a function of no arguments run each time before the handlers do, with the application open.
 
@@ -250,8 +288,14 @@ class App:
         subject: str | None = None,
         correlation_id: str | None = None,
         headers: dict[str, str | int | bool] | None = None,
+        delay: Delay | None = None,
+        at: datetime | None = None,
     ) -> Event:
         """Publish an `@event` value, an Event, or a name with `data`; returns it as recorded, once it is safe.
+
+        With `delay` (seconds or timedelta) or `at` (a datetime with its timezone) it is recorded then, not before, by
+        whichever process does the application's chores; until then it has no position and can be cancelled. Its time
+        is that moment. What it says, and causes, are fixed now. A moment that has come already is now.
 
         With the same `id` again it is recorded once. Inside a handler it is caused by what is being handled, and it is
         recorded at once, apart from the settlement: a handler that is run again publishes again. What must happen once
@@ -265,6 +309,11 @@ class App:
         made = outgoing.event(
             event, data=data, id=id, key=key, subject=subject, correlation_id=correlation_id, headers=headers
         )
+        if delay is not None or at is not None:
+            later = outgoing.later(made, event, delay=delay, at=at)
+            if later is not None:
+                await log.ledger.timers.schedule([later[1]])
+                return later[0]
         appended = await log.append([made], public=outgoing.is_public(made.type))
         return msgspec.structs.replace(made, position=appended.first)
 
@@ -281,6 +330,15 @@ class App:
             raise ConfigurationError("public and private events cannot be published together: publish them apart")
         await log.append(made, public=public)
         return made
+
+    async def cancel(self, event: str | Event) -> bool:
+        """Have an event that was published with `delay` or `at` never take place, named by id or as it was returned.
+
+        False when it is recorded already, or was never scheduled: then nothing is changed. When it is cancelled while
+        it fires, one of the two happens, and the answer says which.
+        """
+        event_id, source = (event.id, event.source) if isinstance(event, Event) else (event, self.name)
+        return await self.log.ledger.timers.cancel(event_id, source)
 
     def listen(
         self,
@@ -433,7 +491,7 @@ class App:
 
     def _chores(self) -> list[Chore]:
         """What one of the application's processes does for all."""
-        return self._watching()
+        return [Firing(self.name, self.log, self._every), *self._watching()]
 
     def _watching(self) -> list[Chore]:
         if self._alerts is None:

@@ -2,9 +2,11 @@
 
 from tidings.handling.alerts import Alerts
 from tidings.handling.delivery import Delivery
+from tidings.handling.every import Tick
 from tidings.handling.flow.announcing import BreakerClosed, BreakerOpened
 from tidings.handling.flow.circuit_breaker import CircuitBreaker
 from tidings.handling.flow.settings import Batch, Breaker, Debounce, Rate, Throttle
+from tidings.handling.later import Later
 from tidings.handling.policy import Policy, Retry
 from tidings.handling.subscription import Subscription
 
@@ -17,9 +19,11 @@ __all__ = [
     "CircuitBreaker",
     "Debounce",
     "Delivery",
+    "Later",
     "Policy",
     "Rate",
     "Retry",
     "Subscription",
     "Throttle",
+    "Tick",
 ]

@@ -11,10 +11,10 @@ from tidings.clock import Clock
 from tidings.errors import CircuitOpen, Reject
 from tidings.handling.delivery import Item
 from tidings.handling.flow.controls import Controls
-from tidings.handling.outgoing import Outgoing
+from tidings.handling.outgoing import Effect, Outgoing
 from tidings.handling.report import say
 from tidings.handling.subscription import Subscription
-from tidings.log import Draft, Parked
+from tidings.log import Parked
 from tidings.log.record import delivery_key, envelope_of
 
 _LONGEST_REASON = 2_000
@@ -52,7 +52,7 @@ class Batch:
         self.refusals = 0  # events set aside so far, for whatever reason
         self.next_due: float | None = None
         self._stuck: set[str] = set()  # keys whose head failed again while the parked events are gone through
-        self.effects: list[tuple[int, Sequence[Draft]]] = []
+        self.effects: list[tuple[int, Sequence[Effect]]] = []
         self.parked: list[Parked] = []
         self.cleared: list[int] = []
 
@@ -98,7 +98,7 @@ class Batch:
         self.hung.discard(key)
         self.next_due = 0.0
 
-    def effects_of(self, item: Item, result: Any) -> list[Draft]:
+    def effects_of(self, item: Item, result: Any) -> list[Effect]:
         """What a handler returned, as events to be recorded with its answer.
 
         Raises:
@@ -106,7 +106,7 @@ class Batch:
         """
         return [] if result is None else self._outgoing.effects(result, item, self._group)
 
-    def effects_of_many(self, items: list[Item], result: Any) -> list[Draft]:
+    def effects_of_many(self, items: list[Item], result: Any) -> list[Effect]:
         """The same for a call with several events.
 
         Raises:
@@ -114,7 +114,7 @@ class Batch:
         """
         return [] if result is None else self._outgoing.effects_of_many(result, items, self._group)
 
-    def done(self, item: Item, effects: Sequence[Draft] = ()) -> None:
+    def done(self, item: Item, effects: Sequence[Effect] = ()) -> None:
         """Handled. Call it when there are effects or the item was parked."""
         if effects:
             self.effects.append((item.record.order, effects))
@@ -191,7 +191,7 @@ class Batch:
             self.parked.append(msgspec.structs.replace(one, state="dead", reason=reason, blocks=False))
             say(logging.ERROR, "dead", group=self._group, event=one.event_id, type=one.type, reason=reason)
 
-    def take(self, upto: int | None) -> tuple[list[Draft], list[Parked], list[int]]:
+    def take(self, upto: int | None) -> tuple[list[Effect], list[Parked], list[int]]:
         """The answers to what came up to the order `upto` (None: all of them), which are settled now."""
         if upto is None:
             effects, self.effects = self.effects, []
@@ -202,7 +202,7 @@ class Batch:
             self.effects = [each for each in self.effects if each[0] > upto]
             self.parked = [each for each in self.parked if each.order > upto]
         cleared, self.cleared = self.cleared, []
-        return [draft for _, drafts in effects for draft in drafts], parked, cleared
+        return [effect for _, each in effects for effect in each], parked, cleared
 
     def forget(self) -> None:
         """Drop the answers: they are another owner's to give, or are given anew."""

@@ -83,7 +83,7 @@ class Form(msgspec.Struct, frozen=True):
         return call
 
 
-def form_of(handler: Handler) -> Form:
+def form_of(handler: Handler, *, may_take_nothing: bool = False) -> Form:
     """Read a handler's signature.
 
     Raises:
@@ -100,10 +100,10 @@ def form_of(handler: Handler) -> Form:
         needed = [each for each in inspect.signature(handler).parameters.values() if _is_needed(each)]
     except (NameError, TypeError, ValueError) as error:
         raise ConfigurationError(f"the signature of handler {name} cannot be read: {error}") from error
-    if not needed:
+    if not needed and not may_take_nothing:
         raise ConfigurationError(f"handler {name} takes no parameter: its first one is the event")
-    first, takes_list = _one_of(hints.get(needed[0].name))
-    hints[needed[0].name] = first
+    first, takes_list = _one_of(hints.get(needed[0].name)) if needed else (None, False)
+    hints |= {needed[0].name: first} if needed else {}
     wants = tuple(_want(index, each, hints.get(each.name), name) for index, each in enumerate(needed))
     if takes_list and set(wants) - {"data", "event", "tx"} | set(wants[1:]) - {"tx"}:
         raise ConfigurationError(

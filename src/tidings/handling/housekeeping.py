@@ -69,7 +69,7 @@ class Housekeeping:
             if is_mine and due <= now:
                 due = await self._do(now)
             self.trouble.over()
-            await self._ear.wait(min(max(due - now, 0.0), _IDLE) if is_mine else _IDLE)
+            await self._ear.wait(min(max(due - self._clock.now(), 0.0), _IDLE) if is_mine else _IDLE)
 
     async def _do(self, now: float) -> float:
         return min(await asyncio.gather(*(chore.run(now) for chore in self._chores)), default=math.inf)

@@ -1,5 +1,6 @@
 """The way out: a value becomes an event, with its contract's name, an id, a time, and where it comes from."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,11 @@ from tidings.errors import ConfigurationError
 from tidings.events import Catalog, Contract, Event, contract_of, derived_id, new_id, split_version
 from tidings.events.envelope import is_json
 from tidings.handling.delivery import Item, current, event_of
+from tidings.handling.later import Delay, Later, due_at, timed
+from tidings.log import Timer
 from tidings.log.record import Draft, draft
+
+Effect = Draft | Timer  # an event to be recorded with its cause's answer, or one to be scheduled with it
 
 
 class Outgoing:
@@ -67,7 +72,7 @@ class Outgoing:
             event = event.checked()  # the rest was made here
         return self._caused(event)
 
-    def effects(self, result: Any, item: Item, group: str) -> list[Draft]:
+    def effects(self, result: Any, item: Item, group: str) -> list[Effect]:
         """What a handler returned, as events ready to be recorded; their ids come out the same at each attempt.
 
         Raises:
@@ -75,9 +80,9 @@ class Outgoing:
             ContractError, InvalidEvent: it returned an event that cannot be recorded.
         """
         cause = event_of(item)
-        return self._drafts(result, cause, (cause.id, cause.source, group))
+        return self._effects(result, cause, (cause.id, cause.source, group))
 
-    def effects_of_many(self, result: Any, items: list[Item], group: str) -> list[Draft]:
+    def effects_of_many(self, result: Any, items: list[Item], group: str) -> list[Effect]:
         """What a handler returned for several events: caused by the last of them.
 
         Ids derive from all of them: the same events together give the same ids, and others give others. A key is
@@ -91,21 +96,44 @@ class Outgoing:
         events = [event_of(item) for item in items]
         keys = {event.key or event.stream for event in events}
         cause = events[-1] if len(keys) == 1 else msgspec.structs.replace(events[-1], key=None, stream=None)
-        return self._drafts(result, cause, (*[part for event in events for part in (event.id, event.source)], group))
+        return self._effects(result, cause, (*[part for event in events for part in (event.id, event.source)], group))
 
-    def _drafts(self, result: Any, cause: Event, root: tuple[str, ...]) -> list[Draft]:
+    def _effects(self, result: Any, cause: Event, root: tuple[str, ...]) -> list[Effect]:
         values = result if isinstance(result, list | tuple) and contract_of(type(result)) is None else (result,)
-        drafts = []
+        effects: list[Effect] = []
         for index, value in enumerate(values):
             if value is None:
                 continue
-            event = _after(cause, self.event(value, id=derived_id(*root, str(index))))
-            drafts.append(draft(event, public=self.is_public(event.type)))
-        return drafts
+            content = value.event if type(value) is Later else value
+            event = _after(cause, self.event(content, id=derived_id(*root, str(index))))
+            if type(value) is Later:
+                due = due_at(self._clock.now(), delay=value.delay, at=value.at)
+                effects.append(self._timer(timed(event, content, due), due))
+            else:
+                effects.append(draft(event, public=self.is_public(event.type)))
+        return effects
+
+    def later(
+        self, event: Event, value: Any, *, delay: Delay | None, at: datetime | None
+    ) -> tuple[Event, Timer] | None:
+        """The `event` made of `value` as it will be, and its timer; None when its moment has come already.
+
+        Raises:
+            InvalidEvent: no moment is meant.
+        """
+        now = self._clock.now()
+        due = due_at(now, delay=delay, at=at)
+        if due <= int(now * 1e6):
+            return None
+        event = timed(event, value, due)
+        return event, self._timer(event, due)
 
     def is_public(self, name: str) -> bool:
         """May other services see events of this name?"""
         return name not in self._private
+
+    def _timer(self, event: Event, due: int) -> Timer:
+        return Timer(due, draft(event, public=self.is_public(event.type)))
 
     def _contract_and_content(self, value: Any, data: Any) -> tuple[Contract | None, Any]:
         """What is known of a value, or of a name and its data; and the content, of the contract's type where known."""
@@ -160,6 +188,18 @@ def _after(cause: Event, event: Event) -> Event:
         traceparent=event.traceparent or cause.traceparent,
         key=event.key or cause.key or cause.stream,
     )
+
+
+def divided(effects: Sequence[Effect]) -> tuple[list[Draft], list[Timer]]:
+    """What is to be recorded now, and what later."""
+    drafts: list[Draft] = []
+    timers: list[Timer] = []
+    for effect in effects:
+        if isinstance(effect, Timer):
+            timers.append(effect)
+        else:
+            drafts.append(effect)
+    return drafts, timers
 
 
 def _is_simple(key: str | None) -> bool:

@@ -9,8 +9,9 @@ import msgspec
 from tidings.clock import Clock
 from tidings.handling.batch import Batch
 from tidings.handling.delivery import Item
+from tidings.handling.outgoing import Effect, divided
 from tidings.handling.report import Metrics, MetricsHook
-from tidings.log import Draft, Lease, Log, Record, Settlement, Where
+from tidings.log import Lease, Log, Record, Settlement, Where
 from tidings.log.position import order_in
 
 SETTLE_AFTER = 0.05  # seconds that bare progress may wait for company while a backlog is worked off
@@ -95,7 +96,7 @@ class Settling:
         upto: int | None,
         *,
         writes: Sequence[Any] = (),
-        events: Sequence[Draft] = (),
+        events: Sequence[Effect] = (),
         cleared: Sequence[int] = (),
     ) -> None:
         """Commit the answers to what came up to an order; None: all there are, and the cursor.
@@ -110,7 +111,8 @@ class Settling:
         if moves or writes or events or cleared or not self._batch.is_empty:
             settlement = Settlement(self.lease, writes=list(writes))
             effects, settlement.parked, done = self._batch.take(upto if self.moving else None)
-            settlement.events, settlement.cleared = [*effects, *events], [*done, *cleared]
+            settlement.events, settlement.timers = divided([*effects, *events])
+            settlement.cleared = [*done, *cleared]
             settlement.upto = self.position(order) if moves else None
             await self.commit(settlement)
         self._measure()

@@ -17,6 +17,7 @@ from tidings.handling.batch import Batch
 from tidings.handling.delivery import Current, Item, current
 from tidings.handling.execution import Calling
 from tidings.handling.interruption import Interrupted, Interruption
+from tidings.handling.outgoing import divided
 from tidings.handling.settling import Settling, Unsettled
 from tidings.handling.subscription import Subscription
 from tidings.handling.watch import Watch
@@ -82,7 +83,8 @@ class InsideTransaction:
     def _put(self, done: int) -> None:
         settlement = self.settlement
         self.left = self._all[done:]
-        settlement.events, settlement.parked, settlement.cleared = self._batch.take(None)
+        effects, settlement.parked, settlement.cleared = self._batch.take(None)
+        settlement.events, settlement.timers = divided(effects)
         if self._settling.moving:
             settlement.upto = self._settling.position(self._all[done - 1].record.order)
 

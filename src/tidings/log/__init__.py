@@ -19,6 +19,7 @@ from tidings.log.interface import (
 from tidings.log.open import open_log
 from tidings.log.position import START
 from tidings.log.record import Draft, Record
+from tidings.log.timers import Fired, Timer, Timers
 
 __all__ = [
     "ALL",
@@ -29,6 +30,7 @@ __all__ = [
     "Appended",
     "Draft",
     "Expect",
+    "Fired",
     "Lease",
     "Ledger",
     "Log",
@@ -36,6 +38,8 @@ __all__ = [
     "Record",
     "Settlement",
     "Slice",
+    "Timer",
+    "Timers",
     "Transaction",
     "Where",
     "open_log",

@@ -16,6 +16,7 @@ from tidings.events import Event
 from tidings.log.bell import Bell
 from tidings.log.position import START, Epoch, Position
 from tidings.log.record import Draft, Record
+from tidings.log.timers import Timer, Timers
 
 LANES = 16
 ORPHAN_AFTER = 7 * 86_400.0  # seconds
@@ -184,6 +185,7 @@ class Settlement(msgspec.Struct):
     lease: Lease
     upto: Position | None = None  # all that came before is answered
     events: list[Draft] = []  # effects; those recorded before are passed over
+    timers: list[Timer] = []  # effects that are to be recorded later; those that wait or have fired are passed over
     parked: list[Parked] = []  # new, or changed
     cleared: list[int] = []  # parked events that are done with
     writes: list[tuple[str, Sequence[Any], int | None]] = []  # statements, with the rows each must touch
@@ -315,7 +317,9 @@ class Log(Protocol):
 
 
 class Ledger(Protocol):
-    """Who has read how far, in the log's database."""
+    """Who has read how far, and what is to be recorded later, in the log's database."""
+
+    timers: Timers
 
     async def enter(self) -> str:
         """Become a member, under the name returned: one a process and application.

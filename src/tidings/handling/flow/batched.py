@@ -12,11 +12,11 @@ from tidings.errors import CircuitOpen, HandlerTimeout
 from tidings.handling.batch import Batch
 from tidings.handling.delivery import Complete, Current, Item, current
 from tidings.handling.flow import settings
+from tidings.handling.outgoing import Effect
 from tidings.handling.subscription import Subscription
 from tidings.handling.watch import Watch
-from tidings.log import Draft
 
-_Outcome = tuple[list[Draft], BaseException | None, int]  # effects, error, calls
+_Outcome = tuple[list[Effect], BaseException | None, int]  # effects, error, calls
 
 
 class Batched:
@@ -118,7 +118,7 @@ class Batched:
             await self._clock.sleep(wait)
             repeated = True
 
-    async def _effects(self, items: list[Item], result: Any) -> list[Draft]:
+    async def _effects(self, items: list[Item], result: Any) -> list[Effect]:
         if result is None:
             return []
         await self._complete(items)
@@ -142,7 +142,7 @@ class Batched:
             self._cell.item = None
             watch.end()
 
-    def _done(self, items: list[Item], effects: list[Draft]) -> None:
+    def _done(self, items: list[Item], effects: list[Effect]) -> None:
         for item in items[:-1]:
             self._batch.done(item)
         self._batch.done(items[-1], effects)

@@ -9,6 +9,7 @@ from tidings.log.bell import Bell
 from tidings.log.expectation import conflict, distinct, holds, recorded_before
 from tidings.log.interface import Appended, Expect, Parked
 from tidings.log.memory.group import KnownGroup
+from tidings.log.memory.waiting import Waiting
 from tidings.log.position import Epoch, Position, order_of
 from tidings.log.record import Draft, Record
 from tidings.log.refusals import no_group
@@ -26,6 +27,7 @@ class State:
         self.by_id: dict[tuple[str, str], int] = {}  # (id, source) -> order
         self.streams: dict[str, list[Record]] = {}  # version n stands at n - 1
         self.groups: dict[str, KnownGroup] = {}
+        self.waiting = Waiting()  # to be recorded later
         self.alive: set[str] = set()  # members whose log is open
         self.numbers = itertools.count(1)  # of members
         self.users = 0
@@ -57,6 +59,11 @@ class State:
         new = [draft for draft in distinct(drafts) if (draft.id, draft.source) not in self.by_id]
         self._write(new, None, now)
         return len(new)
+
+    def content(self, draft: Draft) -> tuple[str, bytes, str | None] | None:
+        """What is recorded under the id of `draft`: type, data, key."""
+        found = self._found(draft)
+        return None if found is None else found[2:]
 
     def group(self, name: str) -> KnownGroup:
         """A group that an operator named.

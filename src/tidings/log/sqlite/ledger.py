@@ -32,6 +32,7 @@ from tidings.log.sqlite.schema import control_of, tip_of
 from tidings.log.sqlite.session import Session
 from tidings.log.sqlite.sidecar import Sidecar
 from tidings.log.sqlite.threads import Threads
+from tidings.log.sqlite.timers import SqliteTimers, add
 from tidings.log.sqlite.transaction import OpenTransaction, run_writes
 
 Divide = Callable[[Sequence[str | None], Sequence[str], str], set[int]]
@@ -52,6 +53,7 @@ class SqliteLedger:
         self._bell = bell
         self._clock = clock
         self._seen_at: dict[str, float] = {}
+        self.timers = SqliteTimers(threads, clock)
 
     async def enter(self) -> str:
         """Become a member: a locked file says that this process lives."""
@@ -98,7 +100,7 @@ class SqliteLedger:
             lambda session, careful: self._settle(session, settlement, careful=careful),
             exclusive=settlement.work is not None or bool(settlement.writes),
             essential=True,
-            weight=1 + len(settlement.events),
+            weight=1 + len(settlement.events) + len(settlement.timers),
         )
         return appended
 
@@ -269,6 +271,8 @@ class SqliteLedger:
             parked.clear(session, lease.group, settlement.cleared)
         if settlement.parked:
             parked.keep(session, lease.group, settlement.parked, self._clock.now())
+        if settlement.timers:
+            add(session, settlement.timers, self._clock.now(), strict=False)
         first = session.tip + 1
         session.absorb(settlement.events, careful=careful)
         if session.tip < first:

@@ -99,7 +99,30 @@ ALTER TABLE tidings_parked ADD COLUMN changed_at REAL NOT NULL DEFAULT 0;
 UPDATE tidings_parked SET changed_at = parked_at;
 """
 
-MIGRATIONS = (_TABLES, _GROUPS_AS_THINGS)  # number n brings the file from schema n to n + 1; released ones never change
+_TIMERS = """
+CREATE TABLE tidings_timers(       -- events to be recorded later; the columns of an event are as in tidings_events
+  number INTEGER PRIMARY KEY,      -- the order of scheduling among those that wait
+  due INTEGER NOT NULL,            -- microseconds since 1970
+  id TEXT NOT NULL,
+  source TEXT NOT NULL,
+  type TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  slot INTEGER NOT NULL,
+  key TEXT,
+  public INTEGER NOT NULL,
+  envelope BLOB NOT NULL,
+  data BLOB NOT NULL,
+  checksum INTEGER NOT NULL,
+  series TEXT,                     -- of a recurring one: the group that hears it
+  spec TEXT NOT NULL               -- what the series was made by, as "every 1:30:00" or "cron 0 3 * * * UTC"
+) STRICT;
+CREATE INDEX tidings_timers_due ON tidings_timers(due);
+CREATE UNIQUE INDEX tidings_timers_id ON tidings_timers(id, source);
+CREATE UNIQUE INDEX tidings_timers_series ON tidings_timers(series) WHERE series IS NOT NULL;
+"""
+
+# Number n brings a file from schema n to n + 1; released ones never change.
+MIGRATIONS = (_TABLES, _GROUPS_AS_THINGS, _TIMERS)
 
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:
