@@ -20,7 +20,7 @@ from tidings.handling.housekeeping import Chore, Housekeeping
 from tidings.handling.orphans import greet_orphans
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.reader import Reader
-from tidings.handling.relay import Inbound, Relaying, outbound_subscription
+from tidings.handling.relay import OWN, Inbound, Relaying, outbound_subscription
 from tidings.handling.report import MetricsHook
 from tidings.handling.reporting import Reporting
 from tidings.handling.subscription import Subscription
@@ -165,7 +165,8 @@ class Running:
         return list(dict.fromkeys(filter(None, [*own, *included])))
 
     def _start_inbound(self, broker: Broker) -> None:
-        patterns = sorted({pattern for each in self._subscriptions for pattern in each.group.patterns})
+        heard = {pattern for each in self._subscriptions for pattern in each.group.patterns}
+        patterns = sorted(pattern for pattern in heard if not pattern.startswith(OWN))
         if patterns:
             self.inbound = Inbound(self._log, broker, self._name, patterns, self._clock)
             self._inbound_task = asyncio.create_task(self.inbound.run(), name=f"{self._name}:inbound")

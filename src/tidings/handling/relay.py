@@ -21,6 +21,8 @@ from tidings.log import Log
 from tidings.log.interface import Group
 from tidings.log.record import restore
 
+OWN = "tidings:"  # what names of events begin with that an application makes for itself; they come from nobody else
+
 
 def outbound_subscription(app: str) -> Subscription:
     """The group that relays an application's public events."""
@@ -81,9 +83,13 @@ class Inbound:
     async def _receive(self, inbox: Inbox) -> None:
         while True:
             events = await inbox.receive()
-            await self._log.absorb([event for event in events if event.source != self._source])
+            await self._log.absorb([event for event in events if self._is_welcome(event)])
             await inbox.settle()
             self.trouble.over()
+
+    def _is_welcome(self, event: Event) -> bool:
+        """Not what this service has said itself, nor what only it may say: that a function's time has come, say."""
+        return event.source != self._source and not event.type.startswith(OWN)
 
 
 def _public(event: Event) -> Event:

@@ -70,22 +70,27 @@ def schedule(spoken: Spoken, zone: str | None = None) -> Schedule:
     Raises:
         ConfigurationError: it cannot be read, or never comes true.
     """
-    if isinstance(spoken, str) and (" " in spoken.strip() or spoken.lstrip().startswith("@")):
-        return Calendar(Cron(spoken, zone or "UTC"))
+    seconds = _seconds(spoken)
+    if seconds is None:
+        return Calendar(Cron(str(spoken), zone or "UTC"))
     if zone is not None:
         raise ConfigurationError(f"every {spoken!r} is the same in each time zone: leave zone={zone!r} out")
-    return Interval(_seconds(spoken))
+    return Interval(seconds)
 
 
-def _seconds(spoken: Spoken) -> float:
+def _seconds(spoken: Spoken) -> float | None:
+    """The seconds of an interval; None for a cron expression."""
     if isinstance(spoken, timedelta):
         return spoken.total_seconds()
     if isinstance(spoken, int | float) and not isinstance(spoken, bool):
         return spoken
-    found = _SPAN.fullmatch("".join(spoken.split())) if isinstance(spoken, str) and spoken.strip() else None
-    if found is None:
-        raise ConfigurationError(
-            f"every {spoken!r} is no schedule: use '90s', '5m', '1h30m', '1d', seconds, a timedelta, or cron as in"
-            " '0 3 * * *'"
-        )
-    return sum(float(number or 0) * seconds for number, seconds in zip(found.groups(), _SECONDS, strict=True))
+    text = spoken.strip() if isinstance(spoken, str) else ""
+    found = _SPAN.fullmatch("".join(text.split()))
+    if found is not None and text:
+        return sum(float(number or 0) * seconds for number, seconds in zip(found.groups(), _SECONDS, strict=True))
+    if " " in text or text.startswith("@"):
+        return None
+    raise ConfigurationError(
+        f"every {spoken!r} is no schedule: use '90s', '5m', '1h30m', '1d', seconds, a timedelta, or cron as in"
+        " '0 3 * * *'"
+    )
