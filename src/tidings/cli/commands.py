@@ -12,6 +12,7 @@ from tidings.cli.publish import publish
 from tidings.cli.replay import replay
 from tidings.cli.run import run
 from tidings.cli.tail import tail
+from tidings.cli.timers import timers
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -38,6 +39,7 @@ cli.command(epilog="Example: tidings publish order:created '{\"order_id\": 42}' 
 cli.command(epilog="Example: tidings tail 'order:*' -f")(tail)
 cli.add_typer(groups, name="groups")
 cli.add_typer(dead, name="dead")
+cli.add_typer(timers, name="timers")
 cli.command(epilog="Example: tidings replay shop.show --to 2026-01-31T12:00")(replay)
 cli.command(epilog="Example: tidings describe --app shop:app --json")(describe)
 cli.add_typer(demo, name="demo")
