@@ -23,6 +23,7 @@ QUESTIONS = (
     "idle",
     "trickle",
     "backlog",
+    "timers",
 )
 RESULTS = Path(__file__).with_name("results.md")
 

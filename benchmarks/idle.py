@@ -17,15 +17,15 @@ def tidings(place: Place) -> Samples:
         app.on(OrderCreated)(Counter(1).handler())
         async with app.running():
             await asyncio.sleep(1)
-            began, used, woken = monotonic(), process_time(), _wake_ups()
+            began, used, woken = monotonic(), process_time(), wake_ups()
             await asyncio.sleep(place.size)
             seconds = monotonic() - began
-            return {"cpu": [100 * (process_time() - used) / seconds], "wake-ups": [(_wake_ups() - woken) / seconds]}
+            return {"cpu": [100 * (process_time() - used) / seconds], "wake-ups": [(wake_ups() - woken) / seconds]}
 
     return asyncio.run(wait())
 
 
-def _wake_ups() -> int:
+def wake_ups() -> int:
     """How often any thread of this process has gone to sleep so far."""
     texts = [path.read_text() for path in Path("/proc/self/task").glob("*/status")]
     return sum(int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for text in texts)

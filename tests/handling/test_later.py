@@ -1,6 +1,7 @@
 """Events published for later, cancelled, and returned by handlers: each recorded once, at its time."""
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,19 @@ async def test_handlers_with_tx_schedule_in_their_transaction(is_async: bool, sq
         await caught_up(app)
 
         assert [due for _, due in await waiting(app)] == [1.0, 2.0, 3.0]
+
+
+async def test_a_transaction_schedules_when_it_commits_and_only_then(app: App) -> None:
+    async with app:
+        async with app.transaction() as tx:
+            now, later = tx.publish(OrderCreated(1), delay=-1), tx.publish("a", 1, delay=5)
+            assert await waiting(app) == []
+        with contextlib.suppress(ZeroDivisionError):
+            async with app.transaction() as tx:
+                tx.publish("a", 1 // 0 if tx.publish("a", 2, delay=5) else None)
+
+        assert [event.id for event in await recorded(app.log)] == [now]
+        assert await waiting(app) == [(later, 5.0)]
 
 
 async def test_what_was_due_while_nobody_ran_fires_in_order_at_the_next_start(

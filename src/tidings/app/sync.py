@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Any, Self, TypeVar, overload
 
 import msgspec
@@ -23,6 +24,7 @@ from tidings.concurrency import here
 from tidings.errors import LogClosed, LogLocked, NoAnswer, UsedAfterFork, WouldBlock
 from tidings.events import Event
 from tidings.handling.delivery import current
+from tidings.handling.later import Delay
 from tidings.handling.outgoing import Outgoing
 from tidings.log import Log
 
@@ -93,20 +95,28 @@ class SyncDoor:
         subject: str | None = None,
         correlation_id: str | None = None,
         headers: dict[str, str | int | bool] | None = None,
+        delay: Delay | None = None,
+        at: datetime | None = None,
     ) -> Event:
         """Publish an event and return it as recorded, once it is safe; see `App.publish`."""
         given: Any = {"id": id, "key": key, "subject": subject, "correlation_id": correlation_id, "headers": headers}
-        if current.get() is None:  # else it has a cause, which may have to be read
+        is_later = delay is not None or at is not None
+        if current.get() is None and not is_later:  # else it has a cause, which may have to be read
             log, outgoing = self._opened("publish")
             if log.append_blocking is not None:
                 made = outgoing.event(event, data=data, **given)
                 return self._append(log, made, public=outgoing.is_public(made.type))
+        given |= {"delay": delay, "at": at}
         published: Event = self.wait_for("publish", lambda: self._app.publish(event, data, **given))
         return published
 
     def publish_many(self, events: Sequence[Any]) -> list[Event]:
         """Publish values or Events in one append, all of them or none; see `App.publish_many`."""
         return self.wait_for("publish_many", lambda: self._app.publish_many(events))
+
+    def cancel(self, event: str | Event) -> bool:
+        """Have an event that was published with `delay` or `at` never take place; see `App.cancel`."""
+        return self.wait_for("cancel", lambda: self._app.cancel(event))
 
     def send(
         self,

@@ -5,8 +5,10 @@ Either tidings commits, and what is written is recorded until then; or the user 
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
+from tidings.handling.later import Delay
 from tidings.handling.outgoing import Outgoing
 from tidings.log import Log
 from tidings.log.interface import Existing
@@ -43,13 +45,20 @@ class AppTransaction:
         """
         self._recorded.executemany(sql, parameters)
 
-    def publish(self, value: Any, data: Any = None, **attributes: Any) -> str:
-        """Record an event, as `app.publish` does, and give its id.
+    def publish(
+        self, value: Any, data: Any = None, *, delay: Delay | None = None, at: datetime | None = None, **attributes: Any
+    ) -> str:
+        """Record an event, or schedule it, as `app.publish` does, and give its id.
 
         Raises:
             ContractError, InvalidEvent: it cannot be recorded.
         """
         event = self._outgoing.event(value, **({"data": data} if isinstance(value, str) else {}), **attributes)
+        if delay is not None or at is not None:
+            later = self._outgoing.later(event, value, delay=delay, at=at)
+            if later is not None:
+                self._recorded.timers.append(later[1])
+                return event.id
         self._recorded.drafts.append(draft(event, public=self._outgoing.is_public(event.type)))
         return event.id
 

@@ -23,7 +23,7 @@ from tidings.log.interface import (
 from tidings.log.memory import parked
 from tidings.log.memory.group import KnownGroup
 from tidings.log.memory.state import State
-from tidings.log.memory.timers import MemoryTimers, add
+from tidings.log.memory.timers import MemoryTimers
 from tidings.log.memory.transaction import no_sql
 from tidings.log.position import Position
 from tidings.log.record import Draft
@@ -101,7 +101,7 @@ class MemoryLedger:
         group = self._owned(settlement.lease)
         order = 0 if settlement.upto is None else state.order(settlement.upto)
         _answer(group, settlement, order, now)  # nothing fails from here on
-        add(state, settlement.timers, now, strict=False)
+        self.timers.add(settlement.timers)
         first = state.tip + 1
         if not state.absorb(settlement.events, now):
             return None

@@ -118,6 +118,7 @@ class MemoryLog:
         await self.ready()
         if tx.drafts:
             self._state.append(tx.drafts, None, ANY, self._clock.now())
+        self.ledger.timers.add(tx.timers)
 
     def existing(self, connection: object) -> AbstractContextManager[Existing]:
         """Refused: memory has no transactions of the user's own."""

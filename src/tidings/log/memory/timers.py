@@ -21,7 +21,11 @@ class MemoryTimers:
     async def schedule(self, timers: Sequence[Timer]) -> int:
         """Keep `timers`; see `Timers.schedule`."""
         await self._ready()
-        return add(self._state, timers, self._clock.now(), strict=True)
+        return self.add(timers, strict=True)
+
+    def add(self, timers: Sequence[Timer], *, strict: bool = False) -> int:
+        """Keep those that neither wait nor are recorded; see `add_new`."""
+        return add_new(self._state, timers, self._clock.now(), strict=strict) if timers else 0
 
     async def cancel(self, event_id: str, source: str) -> bool:
         """Forget an event that is scheduled."""
@@ -68,7 +72,7 @@ class MemoryTimers:
         return (timer for timer in self._state.waiting.timers() if timer.series is None or timer.series in following)
 
 
-def add(state: State, timers: Sequence[Timer], now: float, *, strict: bool) -> int:
+def add_new(state: State, timers: Sequence[Timer], now: float, *, strict: bool) -> int:
     """Keep those that neither wait nor are recorded, and say how many; the others may differ unless `strict`.
 
     Raises:

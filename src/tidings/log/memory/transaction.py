@@ -6,15 +6,17 @@ from typing import Any
 from tidings.errors import ConfigurationError, TransactionMisuse
 from tidings.events import Event
 from tidings.log.record import Draft, draft
+from tidings.log.timers import Timer
 
 
 class MemoryTransaction:
     """Events to append, and no SQL."""
 
-    __slots__ = ("drafts", "writes")
+    __slots__ = ("drafts", "timers", "writes")
 
     def __init__(self) -> None:
         self.drafts: list[Draft] = []
+        self.timers: list[Timer] = []
         self.writes: list[Any] = []  # never any
 
     def append(self, events: Sequence[Event], *, public: bool = True) -> None:

@@ -32,7 +32,7 @@ from tidings.log.sqlite.schema import control_of, tip_of
 from tidings.log.sqlite.session import Session
 from tidings.log.sqlite.sidecar import Sidecar
 from tidings.log.sqlite.threads import Threads
-from tidings.log.sqlite.timers import SqliteTimers, add
+from tidings.log.sqlite.timers import SqliteTimers
 from tidings.log.sqlite.transaction import OpenTransaction, run_writes
 
 Divide = Callable[[Sequence[str | None], Sequence[str], str], set[int]]
@@ -271,8 +271,7 @@ class SqliteLedger:
             parked.clear(session, lease.group, settlement.cleared)
         if settlement.parked:
             parked.keep(session, lease.group, settlement.parked, self._clock.now())
-        if settlement.timers:
-            add(session, settlement.timers, self._clock.now(), strict=False)
+        self.timers.add(session, settlement.timers)
         first = session.tip + 1
         session.absorb(settlement.events, careful=careful)
         if session.tip < first:

@@ -181,12 +181,13 @@ class SqliteLog:
         """
         tx = self.recorder()
         yield tx
-        if not tx.writes and not tx.drafts:
+        if not tx.writes and not tx.drafts and not tx.timers:
             return
 
         def run(session: Session, careful: bool) -> None:
             if tx.drafts and session.append(tx.drafts, careful=True).duplicate:
                 return  # its events are recorded, so all of it was committed before: a repeat changes nothing
+            self.ledger.timers.add(session, tx.timers)
             session.flush()
             session.writes += 1
             run_writes(session.connection, tx.writes)

@@ -40,10 +40,14 @@ class SqliteTimers:
             return 0
 
         def run(session: Session, careful: bool) -> int:
-            return add(session, timers, self._clock.now(), strict=True)
+            return self.add(session, timers, strict=True)
 
         new: int = await self._threads.write(run, weight=len(timers))
         return new
+
+    def add(self, session: Session, timers: Sequence[Timer], *, strict: bool = False) -> int:
+        """Keep those that neither wait nor are recorded, in an open transaction; see `add_new`."""
+        return add_new(session, timers, self._clock.now(), strict=strict) if timers else 0
 
     async def cancel(self, event_id: str, source: str) -> bool:
         """Forget an event that is scheduled."""
@@ -93,7 +97,7 @@ class SqliteTimers:
         await self._threads.write(run)
 
 
-def add(session: Session, timers: Sequence[Timer], now: float, *, strict: bool) -> int:
+def add_new(session: Session, timers: Sequence[Timer], now: float, *, strict: bool) -> int:
     """Keep those that neither wait nor are recorded, and say how many; the others may differ unless `strict`.
 
     Raises:

@@ -16,6 +16,7 @@ from typing import Any, Self
 from tidings.errors import Conflict, HandlerTimeout, TransactionMisuse
 from tidings.events import Event
 from tidings.log.record import Draft, draft
+from tidings.log.timers import Timer
 
 _FORBIDDEN = {"BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA", "ATTACH", "DETACH", "VACUUM"}
 _COMMENTS = re.compile(r"(?:[\s;]+|--[^\n]*(?:\n|$)|/\*.*?\*/)*", re.DOTALL)
@@ -113,12 +114,13 @@ class OpenTransaction:
 class RecordedTransaction:
     """`tx` of an `async def` handler: it never holds the lock, so it reads a committed snapshot and records writes."""
 
-    __slots__ = ("_fetch", "drafts", "writes")
+    __slots__ = ("_fetch", "drafts", "timers", "writes")
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
         self.writes: list[tuple[str, Sequence[Any], int | None]] = []
         self.drafts: list[Draft] = []
+        self.timers: list[Timer] = []
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query, as last committed; what this transaction records is not among them."""
