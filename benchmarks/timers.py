@@ -11,7 +11,7 @@ from benchmarks.orders import SEED, Gauge, batches
 from tidings import App, event
 
 _PER_SECOND = 100_000 / 60
-_SCHEDULED_PER_SECOND = 8_000  # at least; nothing is due before all is scheduled
+_SCHEDULED_PER_SECOND = 4_000  # at least; nothing is due before all is scheduled
 
 
 @event("reminder:due", version=1)

@@ -3,11 +3,25 @@
 import dataclasses
 import sqlite3
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, assert_type
 
-from tidings import Alerts, App, Batch, Breaker, CircuitBreaker, Debounce, Delivery, Rate, Reject, Retry, Transaction
+from tidings import (
+    Alerts,
+    App,
+    Batch,
+    Breaker,
+    CircuitBreaker,
+    Debounce,
+    Delivery,
+    Later,
+    Rate,
+    Reject,
+    Retry,
+    Tick,
+    Transaction,
+)
 from tidings.events import Catalog, Contract, Event, contract, contract_of, event, upcast
 from tidings.handling.alerts import GroupLagging
 from tidings.testing import Faults, TestApp
@@ -105,6 +119,21 @@ def keep(reserved: StockReserved, tx: Transaction) -> None:
     tx.execute("INSERT INTO reserved VALUES (?)", (reserved.order_id,), rows=1)
 
 
+@app.on(OrderCreated, group="remind")
+async def remind(order: OrderCreated) -> list[StockReserved | Later[StockReserved]]:
+    return [StockReserved(1), Later(StockReserved(2), delay=5), Later(StockReserved(3), at=datetime.now(UTC))]
+
+
+@app.every("5m")
+async def clean() -> None: ...
+
+
+@app.every("0 3 * * *", zone="Europe/Berlin", group="nightly", retry=Retry.never(ValueError))
+def nightly(tick: Tick, tx: Transaction) -> StockReserved:
+    assert_type(tick.due, datetime)
+    return StockReserved(1)
+
+
 def use_without_a_loop(connection: sqlite3.Connection) -> None:
     assert_type(app.sync.publish(StockReserved(1), key="1"), Event)
     assert_type(app.sync.publish_many([StockReserved(1), envelope]), list[Event])
@@ -127,7 +156,10 @@ async def use(connection: sqlite3.Connection) -> None:
         published = await app.publish(OrderCreated(1, Decimal(2), Address("Ulm")), headers={"tenant": "a"})
         assert_type(published, Event)
         await app.publish("order:shipped", {"order_id": 3}, key="3")
+        later = await app.publish("order:due", delay=timedelta(days=1))
+        assert_type(await app.cancel(later) or await app.cancel(later.id), bool)
         async with app.transaction() as tx:
+            tx.publish(StockReserved(1), at=datetime(2030, 1, 1, tzinfo=UTC))
             tx.execute("UPDATE orders SET done = 1 WHERE id = ?", (1,), rows=1)
             assert_type(tx.publish(StockReserved(1)), str)
             tx.executemany("UPDATE orders SET done = 1 WHERE id = ?", [(1,), (2,)])

@@ -116,7 +116,8 @@ class SyncDoor:
 
     def cancel(self, event: str | Event) -> bool:
         """Have an event that was published with `delay` or `at` never take place; see `App.cancel`."""
-        return self.wait_for("cancel", lambda: self._app.cancel(event))
+        cancelled: bool = self.wait_for("cancel", lambda: self._app.cancel(event))
+        return cancelled
 
     def send(
         self,
