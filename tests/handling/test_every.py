@@ -125,6 +125,38 @@ async def test_of_several_processes_one_calls_it(new_app: NewApp, clock: ManualC
     assert len(ticks) == len(events) == 5
 
 
+async def test_one_call_ends_before_the_next_begins_whoever_makes_it(new_app: NewApp) -> None:
+    begun: Heard[Tick] = Heard()
+    may_end = asyncio.Event()
+    running = most = 0
+
+    def one() -> App:
+        app = new_app()
+
+        @app.every(10, group="g")
+        async def clean(tick: Tick) -> None:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            begun.note(tick)
+            await may_end.wait()
+            running -= 1
+
+        return app
+
+    first = one()
+    async with first.running(), one().running():
+        await scheduled(first, 10)
+        for due in (20, 30, 40):
+            pass_time(first, 10)
+            await scheduled(first, due)
+        await begun.reach(1)
+        may_end.set()
+        await begun.reach(3)
+
+    assert most == 1
+
+
 async def test_what_was_missed_is_one_call_and_the_step_is_kept(new_app: NewApp, clock: ManualClock) -> None:
     ticks: Heard[Tick] = Heard()
 

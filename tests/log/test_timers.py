@@ -1,5 +1,6 @@
-"""Timers against a model, with random schedules, cancellations, and a clock that jumps."""
+"""Timers against a model, with random schedules, cancellations, and a clock that jumps; and on a full disk."""
 
+import asyncio
 import itertools
 import random
 from collections.abc import Callable
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.log.test_sqlite import file_size_limit
 from tidings.clock import ManualClock
+from tidings.errors import DiskFull
 from tidings.events import Event
 from tidings.log import Log, Timer, open_log
 from tidings.log.record import draft, restore
@@ -87,3 +90,27 @@ async def test_whatever_is_scheduled_cancelled_and_fired_is_what_the_model_says(
     times = [record.recorded_at for record in found.records]
     assert times == sorted(times)
     await log.close()
+
+
+async def test_what_cannot_fire_on_a_full_disk_waits_and_leaves_the_reserve_for_answers(tmp_path: Path) -> None:
+    log = await open_log(f"sqlite:///{tmp_path}/log.db", clock=ManualClock())
+    ids = [f"id-{number:03}" for number in range(200)]
+    await log.ledger.timers.schedule([new_timer(each, due) for due, each in enumerate(ids)])
+    size = await asyncio.to_thread(lambda: (tmp_path / "log.db-wal").stat().st_size)
+
+    with file_size_limit(size + 100_000), pytest.raises(DiskFull):
+        await fire_one_by_one(log, len(ids))
+
+    fired = (await log.scan("", limit=1000)).records
+    assert 0 < len(fired) < len(ids)
+    assert await asyncio.to_thread((tmp_path / "log.db-tidings" / "reserve").exists)
+    assert [timer.draft.id for timer in await log.ledger.timers.waiting()] == ids[len(fired) :]
+    await log.ledger.timers.fire(1.0, 200, {})
+    found = await log.scan("", limit=1000)
+    assert [restore(record, "").id for record in found.records] == ids
+    await log.close()
+
+
+async def fire_one_by_one(log: Log, count: int) -> None:
+    for _ in range(count):
+        await log.ledger.timers.fire(1.0, 1, {})
