@@ -248,8 +248,8 @@ async def test_its_events_neither_go_to_other_services_nor_come_from_them(tmp_pa
     in_shop: Heard[str] = Heard()
     in_stock: Heard[str] = Heard()
     called: Heard[Any] = Heard()
-    shop.on("**", group="shop.note")(event_types(in_shop))
-    stock.on("**", group="stock.note")(event_types(in_stock))
+    shop.on("**", "tidings:**", group="shop.note")(event_types(in_shop))
+    stock.on("**", "tidings:**", group="stock.note")(event_types(in_stock))
     shop.every("1m", group="g")(called.note)
 
     async with shop.running(), stock.running():
