@@ -15,6 +15,7 @@ TidingsError
 │   ├── VersionConflict        someone else appended first: read again, then decide again
 │   ├── PartialDuplicate       some events of the batch are recorded, some are not: nothing was written
 │   ├── IdReused               the id is recorded with other content
+│   ├── UnknownEvent           no event of this id or position is there, or several begin so
 │   ├── LogTruncated           the position lies past the end: the file was replaced or restored
 │   ├── LogLocked              another process holds the log
 │   ├── DiskFull               nothing was written: make room, then retry
@@ -213,6 +214,20 @@ class IdReused(LogError):
         self.id = id
         self.source = source
         super().__init__(f"event {id!r} of {source!r} is recorded with other content: give the new event its own id")
+
+
+class UnknownEvent(LogError):
+    """No event is recorded under `asked`, an id, its beginning or a position; or several are: `candidates`."""
+
+    def __init__(self, asked: str, candidates: Sequence[str] = ()) -> None:
+        self.asked = asked
+        self.candidates = tuple(candidates)
+        found = (
+            f"is the beginning of several ids ({_listed(self.candidates)}): give more of it"
+            if candidates
+            else "is no event of this log, or was trimmed from it: 'tidings tail' shows ids and positions"
+        )
+        super().__init__(f"{_short(asked)} {found}")
 
 
 class LogTruncated(LogError):

@@ -27,6 +27,7 @@ EXAMPLES: list[errors.TidingsError] = [
     errors.LogLocked(4711, "orders.db"),
     errors.DiskFull("orders.db"),
     errors.LogDamaged("checksum differs", ["1-0001"], path="orders.db"),
+    errors.UnknownEvent("0192f0c8", ["0192f0c8-7a41", "0192f0c8-7a42"]),
     errors.NewerSchema(7, 3, "orders.db"),
     errors.LogReadOnly("orders.db"),
     errors.LogClosed("orders.db"),

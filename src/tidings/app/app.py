@@ -6,7 +6,7 @@ import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import ModuleType
 from typing import Any, Literal, Self, TypeVar, overload
 
@@ -39,6 +39,7 @@ from tidings.handling.groups import Groups
 from tidings.handling.housekeeping import Chore
 from tidings.handling.later import Delay
 from tidings.handling.letters import Letters
+from tidings.handling.lineage import LineageChore, kept_for
 from tidings.handling.listening import Listener, ListeningRoom
 from tidings.handling.lookout import Lookout
 from tidings.handling.outgoing import Outgoing
@@ -47,6 +48,7 @@ from tidings.handling.report import MetricsHook
 from tidings.handling.schedule import Spoken
 from tidings.handling.schedule import schedule as schedule_of
 from tidings.handling.subscription import Subscription, subscription
+from tidings.handling.trace import DEPTH, LIMIT, Trace, trace
 from tidings.log import Log, open_log
 from tidings.log.interface import ORPHAN_AFTER
 
@@ -63,6 +65,7 @@ class App:
     seconds to finish. A process that stands still for `lease` seconds loses its lanes, where the log has such a limit.
     A group that nobody has run for `orphan_after` seconds is an orphan: nothing is kept for it any more. `alerts` says
     when groups in need are told of by events, see `tidings.handling.alerts`; None: never.
+    What each group did with an event is kept for `lineage` (7 days, or False), for `trace` to tell.
 
     Raises:
         ConfigurationError, InvalidName: the parts do not fit together.
@@ -82,6 +85,7 @@ class App:
         lease: float | None = None,
         orphan_after: float = ORPHAN_AFTER,
         alerts: Alerts | None = Alerts(),  # noqa: B008  # it is frozen
+        lineage: bool | timedelta = True,
     ) -> None:
         self.name = check_name(name)
         self.log_url, self.broker_url = log_and_broker(url, log, broker)
@@ -92,6 +96,7 @@ class App:
         self._log_settings = {} if lease is None else {"lease": lease}
         self._orphan_after = orphan_after
         self._alerts = alerts
+        self._kept_for = kept_for(lineage)
         self._contracts = list(contracts)
         self._metrics = metrics
         self._subscriptions: list[Subscription] = []
@@ -481,6 +486,16 @@ class App:
         """Other parts in the place of its own until the block ends: how `tidings.testing` runs it without its URLs."""
         return substituted(self, parts)
 
+    async def trace(self, event: str, *, depth: int = DEPTH, limit: int = LIMIT) -> Trace:
+        """Where an event comes from, what it caused, and who did what with it: at most `limit` events.
+
+        `event` is an id, the beginning of one, or a position; `depth` is how many causes away from it to look.
+
+        Raises:
+            UnknownEvent: the log has no such event, or several whose ids begin so.
+        """
+        return await trace(self.log, event, app=self.name, depth=depth, limit=limit)
+
     async def _prepare(self) -> None:
         for each in self._subscriptions:
             if each.form.uses_tx and not self.log.has_sql:
@@ -491,7 +506,8 @@ class App:
 
     def _chores(self) -> list[Chore]:
         """What one of the application's processes does for all."""
-        return [Firing(self.name, self.log, self._every), *self._watching()]
+        kept = [LineageChore(self.log, self._kept_for)] if self._kept_for else []
+        return [Firing(self.name, self.log, self._every), *kept, *self._watching()]
 
     def _watching(self) -> list[Chore]:
         if self._alerts is None:
@@ -520,6 +536,7 @@ class App:
         try:
             self._outgoing = Outgoing(self.name, self.catalog(), self.clock)
             self._log = await self._open_log(self.log_url, clock=self.clock, **self._log_settings)
+            self._log.ledger.keeps_lineage = self._kept_for is not None
             if self.broker_url is not None:
                 self._broker = await self._connect(self.broker_url, clock=self.clock)
         except BaseException:

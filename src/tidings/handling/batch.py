@@ -14,7 +14,7 @@ from tidings.handling.flow.controls import Controls
 from tidings.handling.outgoing import Effect, Outgoing
 from tidings.handling.report import say
 from tidings.handling.subscription import Subscription
-from tidings.log import Parked
+from tidings.log import Outcome, Parked
 from tidings.log.record import delivery_key, envelope_of
 
 _LONGEST_REASON = 2_000
@@ -55,6 +55,9 @@ class Batch:
         self.effects: list[tuple[int, Sequence[Effect]]] = []
         self.parked: list[Parked] = []
         self.cleared: list[int] = []
+        self.outcomes: list[Outcome] = []  # of what was handled, but not at its first call
+        self._failures: dict[int, str] = {}  # order -> why it was called again on the spot
+        self._noted = 0  # the order of the last outcome
 
     @property
     def is_empty(self) -> bool:
@@ -114,13 +117,20 @@ class Batch:
         """
         return [] if result is None else self._outgoing.effects_of_many(result, items, self._group)
 
-    def done(self, item: Item, effects: Sequence[Effect] = ()) -> None:
-        """Handled. Call it when there are effects or the item was parked."""
+    def done(self, item: Item, effects: Sequence[Effect] = (), attempts: int = 1) -> None:
+        """Handled, after so many calls in all. Call it when there are effects, or were troubles."""
         if effects:
             self.effects.append((item.record.order, effects))
+        if item.parked or attempts > 1:
+            self.note(item, max(attempts, item.attempts + 1))
         if item.parked:
             self._let_go(item)
             self.cleared.append(item.record.order)
+
+    def superseded(self, item: Item, reason: str) -> None:
+        """A parked event is left out, as a later one stands for it."""
+        self._let_go(item)
+        self.replaced(item.record.order, item.record.slot, reason)
 
     def returned(self, item: Item, result: Any, attempts: int) -> None:
         """The handler returned `result` at its call number `attempts`; what is no event is its failure."""
@@ -129,7 +139,15 @@ class Batch:
         except Exception as error:
             self.failed(item, error, attempts)
         else:
-            self.done(item, effects)
+            self.done(item, effects, attempts)
+
+    def note(self, item: Item, attempts: int) -> None:
+        """Have the lineage say that it was handled after so many calls; once, if called again with its answer."""
+        order = item.record.order
+        if order != self._noted:
+            self._noted = order
+            reason = self._failures.pop(order, "")
+            self.outcomes.append(Outcome(order, item.record.slot, "handled", attempts, reason))
 
     def failed(self, item: Item, error: BaseException, attempts: int) -> None:
         """Not handled, after `attempts` calls in all: parked to be tried again, or dead."""
@@ -150,7 +168,9 @@ class Batch:
         self.noted(error)
         if self._controls is not None and not self._controls.allows_repeat():
             return None
-        self._say(logging.INFO, "retry", item, _said(error), attempts, seconds=wait)
+        said = _said(error)
+        self._failures[item.record.order], self._noted = _writable(said)[:_LONGEST_REASON], 0
+        self._say(logging.INFO, "retry", item, said, attempts, seconds=wait)
         return wait
 
     def noted(self, error: BaseException) -> None:
@@ -174,9 +194,14 @@ class Batch:
         self._set_aside(item, key, "retry", due=due, reason=reason, detail=detail, blocks=False)
         self.next_due = due if self.next_due is None else min(self.next_due, due)
 
-    def replaced(self, order: int) -> None:
+    def replaced(self, order: int, slot: int, reason: str) -> None:
         """A parked event of this order is not to be handled any more, as a later one stands for it."""
+        self.pass_over(order, slot, reason)
         self.cleared.append(order)
+
+    def pass_over(self, order: int, slot: int, reason: str) -> None:
+        """Have the lineage say that an event was left out on purpose."""
+        self.outcomes.append(Outcome(order, slot, "passed", 0, reason))
 
     def unreadable(self, item: Item) -> None:
         """Its data could not be decoded: no rule of the handler's covers that, as it was never called."""
@@ -204,9 +229,17 @@ class Batch:
         cleared, self.cleared = self.cleared, []
         return [effect for _, each in effects for effect in each], parked, cleared
 
+    def take_outcomes(self, upto: int | None) -> list[Outcome]:
+        """What the lineage is to say, along with the answers up to the same order."""
+        taken = [each for each in self.outcomes if upto is None or each.order <= upto]
+        self.outcomes = [each for each in self.outcomes if upto is not None and each.order > upto]
+        return taken
+
     def forget(self) -> None:
         """Drop the answers: they are another owner's to give, or are given anew."""
         self.effects, self.parked, self.cleared = [], [], []
+        self.outcomes, self._noted = [], 0
+        self._failures.clear()
 
     def mark(self) -> Mark:
         """What is known of keys now, to come `back` to when the calls that follow are undone."""
@@ -256,6 +289,8 @@ class Batch:
     ) -> None:
         record = item.record
         self.refusals += 1
+        self._failures.pop(record.order, None)
+        self._noted = 0
         if key is not None and blocks:
             self.held[key] = self.held.get(key, 0) + 1
         self.parked.append(

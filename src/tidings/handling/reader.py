@@ -51,7 +51,7 @@ class Reader:
         self.trouble = Trouble(subscription.name)
         self.controls = controls or controls_of(subscription.policy.flow, subscription.name, clock)
         self.batch = Batch(subscription, outgoing, clock, self.controls)
-        self.settling = Settling(subscription.name, log, self.batch, clock, metrics)
+        self.settling = Settling(subscription.name, log, self.batch, clock, metrics, subscription.group.patterns)
         self.feed = feed
         self._log = log
         self.member = member

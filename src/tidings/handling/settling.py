@@ -29,7 +29,15 @@ class Unsettled(BaseException):
 class Settling:
     """What one reader owns of its group, and how far it has come."""
 
-    def __init__(self, group: str, log: Log, batch: Batch, clock: Clock, metrics: MetricsHook | None) -> None:
+    def __init__(
+        self,
+        group: str,
+        log: Log,
+        batch: Batch,
+        clock: Clock,
+        metrics: MetricsHook | None,
+        patterns: tuple[str, ...] = (),
+    ) -> None:
         self.lease: Lease | None = None
         self.cursor = 0  # the order up to which it has read
         self.moving = True  # False while parked events are gone through, which the cursor has passed long ago
@@ -40,6 +48,7 @@ class Settling:
         self._batch = batch
         self._clock = clock
         self._metrics = metrics
+        self._patterns = patterns
         self._settled = 0  # the cursor as last committed
         self._settled_at = 0.0
         self._gauge = _Gauge()
@@ -111,6 +120,7 @@ class Settling:
         if moves or writes or events or cleared or not self._batch.is_empty:
             settlement = Settlement(self.lease, writes=list(writes))
             effects, settlement.parked, done = self._batch.take(upto if self.moving else None)
+            settlement.outcomes = self._batch.take_outcomes(upto if self.moving else None)
             settlement.events, settlement.timers = divided([*effects, *events])
             settlement.cleared = [*done, *cleared]
             settlement.upto = self.position(order) if moves else None
@@ -123,6 +133,7 @@ class Settling:
         Raises:
             Unsettled: it could not be committed.
         """
+        settlement.patterns = self._patterns
         try:
             await self._log.ledger.settle(settlement)
         except Exception as error:

@@ -85,6 +85,7 @@ class InsideTransaction:
         self.left = self._all[done:]
         effects, settlement.parked, settlement.cleared = self._batch.take(None)
         settlement.events, settlement.timers = divided(effects)
+        settlement.outcomes = self._batch.take_outcomes(None)
         if self._settling.moving:
             settlement.upto = self._settling.position(self._all[done - 1].record.order)
 
@@ -188,6 +189,8 @@ class Recording(Calling):
         if not tx.writes and not tx.drafts:
             return result
         events = tx.drafts + self._batch.effects_of(item, result)
+        if item.parked or item.attempts:
+            self._batch.note(item, item.attempts + 1)
         try:
             await self._settling.settle(order, writes=tx.writes, events=events, cleared=[order] if item.parked else ())
         except Unsettled as unsettled:

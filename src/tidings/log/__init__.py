@@ -9,6 +9,7 @@ from tidings.log.interface import (
     Expect,
     Lease,
     Ledger,
+    Lineage,
     Log,
     Parked,
     Settlement,
@@ -16,6 +17,7 @@ from tidings.log.interface import (
     Transaction,
     Where,
 )
+from tidings.log.lineage import Fate, Outcome
 from tidings.log.open import open_log
 from tidings.log.position import START
 from tidings.log.record import Draft, Record
@@ -30,10 +32,13 @@ __all__ = [
     "Appended",
     "Draft",
     "Expect",
+    "Fate",
     "Fired",
     "Lease",
     "Ledger",
+    "Lineage",
     "Log",
+    "Outcome",
     "Parked",
     "Record",
     "Settlement",

@@ -14,6 +14,7 @@ import msgspec
 
 from tidings.events import Event
 from tidings.log.bell import Bell
+from tidings.log.lineage import Fate, Outcome
 from tidings.log.position import START, Epoch, Position
 from tidings.log.record import Draft, Record
 from tidings.log.timers import Timer, Timers
@@ -190,6 +191,14 @@ class Settlement(msgspec.Struct):
     cleared: list[int] = []  # parked events that are done with
     writes: list[tuple[str, Sequence[Any], int | None]] = []  # statements, with the rows each must touch
     work: Work | None = None
+    patterns: tuple[str, ...] = ()  # what the reader hears of, for the lineage; empty: what the group hears
+    outcomes: list[Outcome] = []  # for the lineage: handled after trouble, or passed over; `parked` speaks for itself
+
+    @property
+    def told(self) -> list[Outcome]:
+        """What the lineage says of single events."""
+        aside = [Outcome(one.order, one.slot, one.state, one.attempts, one.reason) for one in self.parked]
+        return [*aside, *self.outcomes]
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -220,6 +229,26 @@ class GroupStatus(msgspec.Struct, frozen=True):
     why: str = ""  # the reason of a pause
     note: str = ""  # see `Ledger.note`
     reports: tuple[Report, ...] = ()
+
+
+class GroupLanes(msgspec.Struct, frozen=True):
+    """A group that reads, and the order up to which each of its lanes is done."""
+
+    name: str
+    patterns: tuple[str, ...]
+    state: str
+    lanes: tuple[int, ...]
+
+
+class Lineage(msgspec.Struct):
+    """What is known of some events: who has read how far, what became of them, and what of them is parked now.
+
+    `parked` has the heads of their keys too: what a blocked one waits behind.
+    """
+
+    groups: list[GroupLanes]
+    fates: list[Fate]  # by number
+    parked: list[Parked]
 
 
 class Log(Protocol):
@@ -289,8 +318,14 @@ class Log(Protocol):
     async def position_at(self, moment: float) -> Position:
         """The last position recorded before `moment` (seconds since 1970 UTC, the log's own time)."""
 
-    async def find(self, event_id: str) -> Slice:
-        """The records with this id, of whatever source."""
+    async def find(self, event_id: str, *, prefix: bool = False) -> Slice:
+        """The records with this id, of whatever source; with `prefix` some of those whose id begins so."""
+
+    async def related(self, ids: Sequence[str], after: Position, limit: int = 500) -> Slice:
+        """One look past `after` for records whose envelope speaks of one of these ids: as their own, or as a cause's.
+
+        It may find some more; whoever asks reads the envelopes anyway. How far it looked is `upto`.
+        """
 
     def recorder(self) -> Any:
         """The `tx` of an `async def` handler: its `writes` and `drafts` become part of a settlement."""
@@ -317,9 +352,14 @@ class Log(Protocol):
 
 
 class Ledger(Protocol):
-    """Who has read how far, and what is to be recorded later, in the log's database."""
+    """Who has read how far, and what is to be recorded later, in the log's database.
+
+    With `keeps_lineage` it also notes what became of events, for `lineage` to tell. That is off until somebody sees to
+    it that old rows are trimmed.
+    """
 
     timers: Timers
+    keeps_lineage: bool
 
     async def enter(self) -> str:
         """Become a member, under the name returned: one a process and application.
@@ -407,4 +447,13 @@ class Ledger(Protocol):
         """Replace the group's note and record `events`, in one transaction, if the note is still `before`; was it?
 
         The note is for whoever watches groups: what has been told must be told once, whichever process does it.
+        """
+
+    async def lineage(self, places: Sequence[tuple[int, int]]) -> Lineage:
+        """What is known of the events with these orders and slots. What was not settled is never said to be handled."""
+
+    async def trim_lineage(self, before: float, keep: int) -> int:
+        """Forget what became of events before a moment (seconds since 1970), and all but the newest `keep` rows.
+
+        Does a small part of it and says how many rows that were: 0 when nothing is left to do, at the cost of a look.
         """

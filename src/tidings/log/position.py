@@ -47,6 +47,12 @@ def order_in(position: Position) -> int:
     return int(position[-_ORDER_DIGITS:], 16) if position else 0
 
 
+def before(position: Position) -> Position:
+    """The place right before a position: who reads on from there meets what is recorded at it."""
+    order = order_in(position) - 1
+    return f"{position[:-_ORDER_DIGITS]}{order:0{_ORDER_DIGITS}x}" if order > 0 else START
+
+
 def order_of(position: Position, epochs: list[Epoch], tip: int) -> int:
     """The order `position` stands for in a log with this history of `epochs` (oldest first) ending at order `tip`.
 

@@ -4,7 +4,7 @@ Columns are for finding; the *envelope* is what is believed. The data and the en
 they are used: the data whenever it is read, the envelope when the whole event is restored.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -143,6 +143,11 @@ def envelope_of(record: Record, position: str) -> Envelope:
     if record.checksum >> 32 != _envelope_crc(record.type, record.version, raw):
         raise LogDamaged("the envelope's checksum does not fit", [position])
     return _decode_envelope(raw)
+
+
+def mentions(ids: Sequence[str]) -> list[bytes]:
+    """What stands in the envelope of each event that speaks of one of these ids."""
+    return [_encode(each) for each in ids]
 
 
 def delivery_key(record: Record, position: str) -> str | None:

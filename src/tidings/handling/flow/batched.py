@@ -68,7 +68,7 @@ class Batched:
             return []
         effects, error, calls = await self._tried(called, called[0].attempts if len(called) == 1 else 0)
         if error is None:
-            self._done(called, effects)
+            self._done(called, effects, calls)
         elif len(called) == 1 or isinstance(error, CircuitOpen):
             await self._complete(called)
             for item in called:
@@ -95,7 +95,7 @@ class Batched:
             self._batch.charge()
             effects, error, so_far = await self._tried([item], calls, repeated=True)
             if error is None:
-                self._done([item], effects)
+                self._done([item], effects, so_far)
             else:
                 self._batch.failed(item, error, so_far)
         return []
@@ -142,10 +142,10 @@ class Batched:
             self._cell.item = None
             watch.end()
 
-    def _done(self, items: list[Item], effects: list[Effect]) -> None:
+    def _done(self, items: list[Item], effects: list[Effect], calls: int) -> None:
         for item in items[:-1]:
-            self._batch.done(item)
-        self._batch.done(items[-1], effects)
+            self._batch.done(item, (), calls)
+        self._batch.done(items[-1], effects, calls)
 
 
 class BatchedInThread(Batched):

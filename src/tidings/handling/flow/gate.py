@@ -103,7 +103,10 @@ class Gate:
 
     def _is_let_through(self, item: Item) -> bool:
         key, sieve = delivery_key(item.record, item.position), self._controls.sieve
-        return key is None or sieve is None or sieve.lets_through(key, item.record.order)
+        if key is None or sieve is None or sieve.lets_through(key, item.record.order):
+            return True
+        self._batch.pass_over(item.record.order, item.record.slot, "throttle")
+        return False
 
 
 def _order(item: Item) -> int:

@@ -52,7 +52,9 @@ class Quiet:
             if key is None:
                 self._wait(None, item)
                 continue
-            passed_over += key in last
+            if key in last:
+                passed_over += 1
+                self._batch.pass_over(last[key].record.order, item.record.slot, REASON)
             last[key] = item
         return passed_over + sum([self._wait(key, item) for key, item in last.items()])
 
@@ -69,7 +71,7 @@ class Quiet:
                 alone.append(item)
                 continue
             if key in last:
-                self._batch.done(last[key])
+                self._batch.superseded(last[key], REASON)
             last[key] = item
             self._pending.pop(key, None)
         chosen = sorted([*alone, *last.values()], key=lambda item: item.record.order)
@@ -82,7 +84,7 @@ class Quiet:
         if self._debounce.longest is not None:
             due = min(due, since + self._debounce.longest)
         if before is not None:
-            self._batch.replaced(before.order)
+            self._batch.replaced(before.order, item.record.slot, REASON)
         self._batch.put_off(item, due=due, reason=REASON, detail=repr(since))
         if key is not None:
             self._pending[key] = _Pending(item.record.order, since)

@@ -15,13 +15,16 @@ from tidings.log.interface import (
     GroupStatus,
     Held,
     Lease,
+    Lineage,
     Parked,
     ParkedList,
     Report,
     Settlement,
 )
+from tidings.log.lineage import heard
 from tidings.log.memory import parked
 from tidings.log.memory.group import KnownGroup
+from tidings.log.memory.lineage import lineage
 from tidings.log.memory.state import State
 from tidings.log.memory.timers import MemoryTimers
 from tidings.log.memory.transaction import no_sql
@@ -40,6 +43,7 @@ class MemoryLedger:
         self._ready = ready  # the log's
         self._entered: set[str] = set()
         self.timers = MemoryTimers(state, clock, ready)
+        self.keeps_lineage = False
 
     async def enter(self) -> str:
         """Become a member, alive until `leave` or until the log is closed."""
@@ -62,6 +66,7 @@ class MemoryLedger:
         await self._ready()
         lost = sorted(name for name in self._members() if whole(name) not in self._state.alive)
         if lost:
+            self._note_lost(lost)
             self._state.bury(lost, self._clock.now())
             self._state.ring(control=True)
 
@@ -100,7 +105,8 @@ class MemoryLedger:
         state, now = self._state, self._clock.now()
         group = self._owned(settlement.lease)
         order = 0 if settlement.upto is None else state.order(settlement.upto)
-        _answer(group, settlement, order, now)  # nothing fails from here on
+        self._note(group, settlement, order)  # nothing fails from here on
+        _answer(group, settlement, order, now)
         self.timers.add(settlement.timers)
         first = state.tip + 1
         if not state.absorb(settlement.events, now):
@@ -161,6 +167,9 @@ class MemoryLedger:
     async def retry(self, group: str, orders: Sequence[int] | None = None) -> int:
         """Make parked events due now; their attempts start again."""
         await self._ready()
+        before = parked.every(self._state.group(group))
+        chosen = [one for one in before if one.state != "blocked" and (orders is None or one.order in orders)]
+        self._state.fates.operated(group, "retried", chosen, self._log_time())
         count = parked.retry(self._state.group(group), orders, self._now())
         self._state.ring(control=True)
         return count
@@ -168,7 +177,11 @@ class MemoryLedger:
     async def discard(self, group: str, orders: Sequence[int] | None = None, *, followers: bool = False) -> int:
         """Drop dead events for good, and with `followers` those that wait behind them."""
         await self._ready()
-        count = parked.discard(self._state.group(group), orders, followers=followers)
+        known = self._state.group(group)
+        before = parked.every(known)
+        count = parked.discard(known, orders, followers=followers)
+        gone = [one for one in before if one.order not in known.parked]
+        self._state.fates.operated(group, "dropped", gone, self._log_time())
         self._state.ring(control=True)
         return count
 
@@ -182,7 +195,9 @@ class MemoryLedger:
     async def reset(self, group: str, to: Position) -> None:
         """Move every lane to `to`, and forget what is parked."""
         await self._ready()
-        self._state.group(group).restart(self._state.order(to))
+        known, order = self._state.group(group), self._state.order(to)
+        known.restart(order)
+        self._state.fates.group_wide(group, "reset", order, self._log_time())
         self._state.ring(control=True)
 
     async def forget(self, group: str) -> None:
@@ -190,6 +205,7 @@ class MemoryLedger:
         await self._ready()
         self._state.group(group)
         del self._state.groups[group]
+        self._state.fates.group_wide(group, "forgotten", 0, self._log_time())
         self._state.ring(control=True)
 
     async def report(self, reports: Sequence[Report]) -> None:
@@ -210,10 +226,36 @@ class MemoryLedger:
         self._state.absorb(events, self._clock.now())
         return True
 
+    async def lineage(self, places: Sequence[tuple[int, int]]) -> Lineage:
+        """What is known of the events with these orders and slots."""
+        await self._ready()
+        return lineage(self._state.groups, self._state.fates, places)
+
+    async def trim_lineage(self, before: float, keep: int) -> int:
+        """Forget the oldest rows, a thousand at most."""
+        await self._ready()
+        return self._state.fates.trim(int(before * 1e6), keep)
+
     def abandon(self) -> None:
         """Leave as a process does that dies: the next `pulse` of another member notices."""
         self._state.alive -= self._entered
         self._entered.clear()
+
+    def _note(self, group: KnownGroup, settlement: Settlement, order: int) -> None:
+        if self.keeps_lineage:
+            lease, now = settlement.lease, self._log_time()
+            self._state.fates.passage(lease, group, order, heard(settlement.patterns), now)
+            self._state.fates.tell(lease.group, lease.member, settlement.told, now)
+
+    def _note_lost(self, members: Sequence[str]) -> None:
+        if self.keeps_lineage:
+            for member in members:
+                for name, group in self._state.groups.items():
+                    if group.patterns:
+                        self._state.fates.lost(name, group, member, self._state.tip, self._log_time())
+
+    def _log_time(self) -> int:
+        return self._state.log_time(self._clock.now())
 
     def _members(self) -> set[str]:
         return {name for group in self._state.groups.values() for name in group.members}

@@ -15,7 +15,7 @@ from tidings.log.memory.ledger import MemoryLedger
 from tidings.log.memory.state import State
 from tidings.log.memory.transaction import MemoryTransaction, no_sql
 from tidings.log.position import START, Position
-from tidings.log.record import draft
+from tidings.log.record import Draft, draft, mentions
 from tidings.log.tailing import tail
 
 _named: dict[str, State] = {}  # the logs open by name; the last to close one forgets it
@@ -66,12 +66,16 @@ class MemoryLog:
         await self.ready()
         if not drafts:
             return Appended(START, START)
-        return self._state.append(drafts, stream, expect, self._clock.now())
+        appended = self._state.append(drafts, stream, expect, self._clock.now())
+        if appended.duplicate:
+            self._note_duplicates(drafts)
+        return appended
 
     async def absorb(self, events: Sequence[Event], *, public: bool = False) -> int:
         """Record those not yet recorded, and say how many were new."""
         drafts = [draft(event, public=public) for event in events]
         await self.ready()
+        self._note_duplicates(drafts)
         return self._state.absorb(drafts, self._clock.now())
 
     async def scan(self, after: Position, where: Where = ALL, limit: int = 500) -> Slice:
@@ -105,10 +109,15 @@ class MemoryLog:
         await self.ready()
         return self._state.epoch.position(reading.order_at(self._state, int(moment * 1e6)))
 
-    async def find(self, event_id: str) -> Slice:
-        """The records with this id, of whatever source."""
+    async def find(self, event_id: str, *, prefix: bool = False) -> Slice:
+        """The records with this id, of whatever source; with `prefix` some of those whose id begins so."""
         await self.ready()
-        return reading.with_id(self._state, event_id)
+        return reading.with_id(self._state, event_id, prefix=prefix)
+
+    async def related(self, ids: Sequence[str], after: Position, limit: int = 500) -> Slice:
+        """One look past `after` for records whose envelope speaks of one of these ids."""
+        await self.ready()
+        return reading.related(self._state, self._state.order(after), mentions(ids), limit)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[MemoryTransaction]:
@@ -142,6 +151,11 @@ class MemoryLog:
         self._state.users -= 1
         if self._name and not self._state.users:
             del _named[self._name]
+
+    def _note_duplicates(self, drafts: Sequence[Draft]) -> None:
+        if self.ledger.keeps_lineage:
+            state = self._state
+            state.fates.duplicates(state.by_id, drafts, state.log_time(self._clock.now()))
 
     async def ready(self) -> None:
         """Let others run, so that a task which appends in a loop starves nobody.

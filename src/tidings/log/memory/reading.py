@@ -1,7 +1,7 @@
 """The reader's questions: slices of the log, of a stream, and places by time or id."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -9,6 +9,8 @@ from tidings.errors import LogDamaged
 from tidings.log.interface import LANES, Slice, Where
 from tidings.log.memory.state import State
 from tidings.log.record import Record, damaged
+
+_FEW = 10  # records of a prefix: more than one is a question back
 
 
 def scan(state: State, after: int, where: Where, limit: int) -> Slice:
@@ -39,10 +41,24 @@ def stream(state: State, name: str, after: int, upto: int | None, *, backwards: 
         yield replace(found, at_head=start + batch >= len(records))
 
 
-def with_id(state: State, event_id: str) -> Slice:
-    """The records with this id, of whatever source."""
+def with_id(state: State, event_id: str, *, prefix: bool = False) -> Slice:
+    """The records with this id, of whatever source; with `prefix` the first few whose id begins so."""
+    if prefix:
+        begin = sorted((known, order) for (known, _), order in state.by_id.items() if known.startswith(event_id))
+        return _slice(state, [state.records[order - 1] for _, order in begin[:_FEW]], 0, 0)
     orders = sorted(order for (known, _), order in state.by_id.items() if known == event_id)
     return _slice(state, [state.records[order - 1] for order in orders], 0, 0)
+
+
+def related(state: State, after: int, mentions: Sequence[bytes], limit: int) -> Slice:
+    """One look past the order `after` for records whose envelope holds one of these texts.
+
+    Raises:
+        LogDamaged: a record's data is not what was written.
+    """
+    speaking = (one for one in state.records[after:] if any(each in (one.envelope or b"") for each in mentions))
+    found = list(itertools.islice(speaking, limit))
+    return _slice(state, found, after, found[-1].order if len(found) == limit else state.tip)
 
 
 def order_at(state: State, microseconds: int) -> int:

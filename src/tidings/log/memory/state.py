@@ -9,6 +9,7 @@ from tidings.log.bell import Bell
 from tidings.log.expectation import conflict, distinct, holds, recorded_before
 from tidings.log.interface import Appended, Expect, Parked
 from tidings.log.memory.group import KnownGroup
+from tidings.log.memory.lineage import Fates
 from tidings.log.memory.waiting import Waiting
 from tidings.log.position import Epoch, Position, order_of
 from tidings.log.record import Draft, Record
@@ -28,6 +29,7 @@ class State:
         self.streams: dict[str, list[Record]] = {}  # version n stands at n - 1
         self.groups: dict[str, KnownGroup] = {}
         self.waiting = Waiting()  # to be recorded later
+        self.fates = Fates()
         self.alive: set[str] = set()  # members whose log is open
         self.numbers = itertools.count(1)  # of members
         self.users = 0
@@ -65,6 +67,10 @@ class State:
         found = self._found(draft)
         return None if found is None else found[2:]
 
+    def log_time(self, now: float) -> int:
+        """Microseconds since 1970, which never fall, whatever the clock does."""
+        return max(int(now * 1e6), self.records[-1].recorded_at if self.records else 0)
+
     def group(self, name: str) -> KnownGroup:
         """A group that an operator named.
 
@@ -98,8 +104,7 @@ class State:
         return order, record.stream_version, record.type, record.data, self.keys[order - 1]
 
     def _write(self, drafts: Sequence[Draft], stream: str | None, now: float) -> None:
-        # Log time never falls, whatever the clock does.
-        recorded_at = max(int(now * 1e6), self.records[-1].recorded_at if self.records else 0)
+        recorded_at = self.log_time(now)
         for draft in drafts:
             self._add(draft, stream, recorded_at)
         if drafts:

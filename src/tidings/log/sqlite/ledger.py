@@ -17,15 +17,17 @@ from tidings.log.interface import (
     GroupStatus,
     Held,
     Lease,
+    Lineage,
     Parked,
     ParkedList,
     Report,
     Settlement,
 )
+from tidings.log.lineage import Fate
 from tidings.log.position import Position
 from tidings.log.record import Draft
 from tidings.log.refusals import no_group
-from tidings.log.sqlite import parked, standing
+from tidings.log.sqlite import lineage, parked, standing
 from tidings.log.sqlite.members import Members
 from tidings.log.sqlite.reading import refuse_damaged
 from tidings.log.sqlite.schema import control_of, tip_of
@@ -54,6 +56,8 @@ class SqliteLedger:
         self._clock = clock
         self._seen_at: dict[str, float] = {}
         self.timers = SqliteTimers(threads, clock)
+        self._passages = lineage.Passages()
+        self.keeps_lineage = False
 
     async def enter(self) -> str:
         """Become a member: a locked file says that this process lives."""
@@ -70,7 +74,7 @@ class SqliteLedger:
         lost, tip, control = await self._threads.read(lambda connection: self._look_around(connection, member))
         self._bell.news(tip, control)
         if lost:
-            await self._threads.write(lambda session, careful: _bury(session, lost))
+            await self._threads.write(lambda session, careful: self._bury(session, lost))
             await self._threads.read(lambda connection: self._members.forget(list(lost)))
         now = self._clock.now()
         if abs(now - self._seen_at.get(member, -math.inf)) > standing.SIGN_EVERY:
@@ -139,11 +143,11 @@ class SqliteLedger:
 
     async def retry(self, group: str, orders: Sequence[int] | None = None) -> int:
         """Make parked events due now."""
-        return await self._change(group, lambda session: parked.retry(session, group, orders))
+        return await self._change(group, lambda session: lineage.retry(session, group, orders))
 
     async def discard(self, group: str, orders: Sequence[int] | None = None, *, followers: bool = False) -> int:
         """Drop dead events for good, and with `followers` those that wait behind them."""
-        return await self._change(group, lambda session: parked.discard(session, group, orders, followers=followers))
+        return await self._change(group, lambda session: lineage.discard(session, group, orders, followers=followers))
 
     async def set_state(self, group: str, state: Literal["live", "paused"], why: str = "") -> None:
         """Pause or resume a group."""
@@ -158,6 +162,7 @@ class SqliteLedger:
             # The fence rises: whoever is in the middle of a batch must not move the lanes back.
             session.execute("UPDATE tidings_groups SET fence = fence + 1 WHERE name = ?", (group,))
             session.execute("DELETE FROM tidings_parked WHERE group_name = ?", (group,))
+            lineage.group_wide(session, group, "reset", order)
             sql = "UPDATE tidings_lanes SET position = ?, owner = NULL WHERE group_name = ?"
             return session.execute(sql, (order, group)).rowcount
 
@@ -169,6 +174,7 @@ class SqliteLedger:
         def run(session: Session) -> int:
             for table in ("lanes", "members", "parked"):
                 session.execute(f"DELETE FROM tidings_{table} WHERE group_name = ?", (group,))
+            lineage.group_wide(session, group, "forgotten")
             return session.execute("DELETE FROM tidings_groups WHERE name = ?", (group,)).rowcount
 
         await self._change(group, run)
@@ -195,6 +201,27 @@ class SqliteLedger:
 
         noted: bool = await self._threads.write(run, weight=1 + len(events))
         return noted
+
+    async def lineage(self, places: Sequence[tuple[int, int]]) -> Lineage:
+        """What is known of the events with these orders and slots."""
+        orders = [order for order, _ in places]
+        if not orders:
+            return Lineage([], [], [])
+        groups, aside, newest = await self._threads.read(lambda connection: lineage.standing(connection, orders))
+        fates: list[Fate] = []
+        upto = 0
+        while upto < newest:
+            more, upto = await self._threads.read(lambda connection: lineage.fates(connection, places, upto))  # noqa: B023
+            fates += more
+        return Lineage(groups, fates, aside)
+
+    async def trim_lineage(self, before: float, keep: int) -> int:
+        """Forget the oldest rows, a thousand at most."""
+        below = await self._threads.read(lambda connection: lineage.trimmable(connection, int(before * 1e6), keep))
+        if not below:
+            return 0
+        count: int = await self._threads.write(lambda session, careful: lineage.trim(session, below))
+        return count
 
     def close(self) -> None:
         """Be no member any more, as when a process dies: the next `pulse` of another one frees the lanes."""
@@ -262,6 +289,8 @@ class SqliteLedger:
                 settlement.work(tx, careful=careful)
         if settlement.upto is not None:
             order = self._threads.order(session.connection, settlement.upto)
+            if self.keeps_lineage:
+                self._passages.note(session, settlement, order)
             session.execute(_MOVE, (order, lease.group, lease.member, lease.fence))
         if settlement.writes:
             session.flush()
@@ -272,11 +301,18 @@ class SqliteLedger:
         if settlement.parked:
             parked.keep(session, lease.group, settlement.parked, self._clock.now())
         self.timers.add(session, settlement.timers)
+        if self.keeps_lineage:
+            lineage.tell(session, lease.group, lease.member, settlement.told)
         first = session.tip + 1
         session.absorb(settlement.events, careful=careful)
         if session.tip < first:
             return None
         return Appended(session.epoch.position(first), session.epoch.position(session.tip))
+
+    def _bury(self, session: Session, members: Mapping[str, float]) -> None:
+        if self.keeps_lineage:
+            lineage.lost(session, list(members))
+        _bury(session, members)
 
     def _check_fence(self, session: Session, lease: Lease) -> None:
         owned = session.connection.execute(_OWNED, (lease.group, lease.member, lease.fence)).fetchone()[0]

@@ -13,8 +13,8 @@ from tidings.errors import LogError
 from tidings.events import Event
 from tidings.log.interface import ALL, ANY, Appended, Expect, Slice, Where
 from tidings.log.position import START, Position
-from tidings.log.record import draft
-from tidings.log.sqlite import reading
+from tidings.log.record import draft, mentions
+from tidings.log.sqlite import lineage, reading
 from tidings.log.sqlite.existing import ExistingTransaction, existing_transaction
 from tidings.log.sqlite.opening import Parts, open_parts
 from tidings.log.sqlite.schema import tip_of
@@ -94,7 +94,10 @@ class SqliteLog:
             return Appended(START, START)
 
         def run(session: Session, careful: bool) -> Appended:
-            return session.append(drafts, stream, expect, careful=careful)
+            appended = session.append(drafts, stream, expect, careful=careful)
+            if appended.duplicate and self.ledger.keeps_lineage:
+                lineage.duplicates(session, drafts)
+            return appended
 
         appended: Appended = await self.threads.write(run, weight=len(drafts))
         return appended
@@ -118,6 +121,8 @@ class SqliteLog:
             return 0
 
         def run(session: Session, careful: bool) -> int:
+            if careful and self.ledger.keeps_lineage:
+                lineage.duplicates(session, drafts)
             return session.absorb(drafts, careful=careful)[0]
 
         new: int = await self.threads.write(run, weight=len(drafts))
@@ -166,11 +171,20 @@ class SqliteLog:
         order = await self.threads.read(lambda connection: reading.order_at(connection, int(moment * 1e6)))
         return self.threads.epoch.position(order)
 
-    async def find(self, event_id: str) -> Slice:
-        """The records with this id, of whatever source."""
+    async def find(self, event_id: str, *, prefix: bool = False) -> Slice:
+        """The records with this id, of whatever source; with `prefix` some of those whose id begins so."""
         epoch = self.threads.epoch
-        rows = await self.threads.read(lambda connection: reading.with_id(connection, event_id))
+        rows = await self.threads.read(lambda connection: reading.with_id(connection, event_id, prefix=prefix))
         return Slice(reading.checked(rows, epoch), START, START, at_head=False, epoch=epoch)
+
+    async def related(self, ids: Sequence[str], after: Position, limit: int = 500) -> Slice:
+        """One look past `after` for records whose envelope speaks of one of these ids."""
+        threads = self.threads
+        return await threads.read(
+            lambda connection: reading.related(
+                connection, threads.epoch, threads.order(connection, after), mentions(ids), limit
+            )
+        )
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[RecordedTransaction]:

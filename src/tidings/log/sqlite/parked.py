@@ -20,6 +20,11 @@ _RECORD = "e.type, e.version, e.data, e.checksum, e.slot, e.recorded_at, e.strea
 _JOIN = f"""
 SELECT {_PARKED}, p.changed_at, p.group_name, p.blocks, {_RECORD}
 FROM tidings_parked p LEFT JOIN tidings_events e ON e.position = p.position"""
+_BARE = f"""
+SELECT {_PARKED}, p.group_name, p.blocks FROM tidings_parked p
+WHERE p.group_name IN (SELECT name FROM tidings_groups)"""
+_HEAD = f"{_BARE} AND p.group_name = ? AND p.key = ? AND p.blocks ORDER BY p.position LIMIT 1"
+_NO_RECORD = (None,) * 9
 _HEADS = """
 SELECT key, min(position), state, due FROM tidings_parked
 WHERE group_name = ? AND key IS NOT NULL AND blocks {lanes} GROUP BY key"""
@@ -117,6 +122,25 @@ def set_aside(session: Session, group: str, order: int, position: Position, reas
     attempts, detail = known or (0, "")
     one = Parked(order, slot, key, event_id, type_, "dead", attempts, 0.0, reason, detail, blocks=False)
     keep(session, group, [one], session.recorded_at / 1e6)
+
+
+def concerning(connection: sqlite3.Connection, orders: Sequence[int]) -> list[Parked]:
+    """What is set aside of the events with these orders, and the heads of the keys they wait for; without records."""
+    marks = ",".join("?" * len(orders))
+    sql = f"{_BARE} AND p.position IN ({marks}) ORDER BY p.position"
+    found = [_parked((*row, *_NO_RECORD)) for row in connection.execute(sql, orders)]
+    heads = {(one.group, one.key) for one in found if one.state == "blocked"}
+    rows = [connection.execute(_HEAD, head).fetchone() for head in sorted(heads)]
+    known = {(one.group, one.order) for one in found}
+    return found + [
+        one for one in (_parked((*row, *_NO_RECORD)) for row in rows) if (one.group, one.order) not in known
+    ]
+
+
+def places(connection: sqlite3.Connection, group: str) -> dict[int, tuple[int, str]]:
+    """Order -> slot and state of all that a group has set aside."""
+    sql = "SELECT position, slot, state FROM tidings_parked WHERE group_name = ?"
+    return {order: (slot, state) for order, slot, state in connection.execute(sql, (group,))}
 
 
 def keep(session: Session, group: str, parked: Sequence[Parked], now: float) -> None:

@@ -1,7 +1,7 @@
 """The reader's questions: slices of the log, of a stream, and places by time or id."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import starmap
 from typing import Any
@@ -14,6 +14,7 @@ from tidings.log.record import DATA_CRC, Record, damaged
 from tidings.log.sqlite.schema import tip_of
 
 _SPAN = 20_000  # orders: no single question may keep the reader's thread for long, however little it finds
+_FEW = 10  # records of a prefix: more than one is a question back
 _LEANEST = "position, version, data, checksum"  # where one type alone is asked for
 _LEAN = "position, type, version, data, checksum"
 _WHOLE = f"{_LEAN}, slot, recorded_at, stream, stream_version, envelope"
@@ -48,10 +49,29 @@ def stream(
     return connection.execute(sql, (name, after, 2**62 if upto is None else upto, limit)).fetchall()
 
 
-def with_id(connection: sqlite3.Connection, event_id: str) -> list[Any]:
-    """The rows with this id, of whatever source."""
+def with_id(connection: sqlite3.Connection, event_id: str, *, prefix: bool = False) -> list[Any]:
+    """The rows with this id, of whatever source; with `prefix` the first few whose id begins so."""
+    if prefix:
+        sql = f"SELECT {_WHOLE} FROM tidings_events WHERE id >= ? AND id < ? ORDER BY id LIMIT {_FEW}"
+        return connection.execute(sql, (event_id, f"{event_id}\U0010ffff")).fetchall()
     sql = f"SELECT {_WHOLE} FROM tidings_events WHERE id = ? ORDER BY position"
     return connection.execute(sql, (event_id,)).fetchall()
+
+
+def related(connection: sqlite3.Connection, epoch: Epoch, after: int, mentions: Sequence[bytes], limit: int) -> Slice:
+    """One look past `after` for rows whose envelope holds one of these texts. There is no index: see `_SPAN`.
+
+    Raises:
+        LogDamaged: a record's data is not what was written.
+    """
+    tip = tip_of(connection)
+    end = min(tip, after + _SPAN)
+    speaks = " OR ".join(["instr(envelope, ?)"] * len(mentions)) or "0"
+    sql = f"""
+    SELECT {_WHOLE} FROM tidings_events WHERE position > ? AND position <= ? AND ({speaks}) ORDER BY position LIMIT ?"""
+    rows = connection.execute(sql, (after, end, *mentions, limit)).fetchall()
+    upto = rows[-1][0] if len(rows) == limit else max(end, after)
+    return Slice(checked(rows, epoch), epoch.position(after), epoch.position(upto), at_head=upto >= tip, epoch=epoch)
 
 
 def order_at(connection: sqlite3.Connection, microseconds: int) -> int:

@@ -121,8 +121,24 @@ CREATE UNIQUE INDEX tidings_timers_id ON tidings_timers(id, source);
 CREATE UNIQUE INDEX tidings_timers_series ON tidings_timers(series) WHERE series IS NOT NULL;
 """
 
+_LINEAGE = """
+CREATE TABLE tidings_lineage(      -- what became of events, see lineage.py
+  number INTEGER PRIMARY KEY,      -- rises; trimmed from the lowest
+  group_name TEXT NOT NULL,        -- '' where the log itself did it
+  what TEXT NOT NULL,
+  after INTEGER NOT NULL,          -- it speaks of the events past this position,
+  upto INTEGER NOT NULL,           -- up to this one,
+  lanes INTEGER NOT NULL,          -- in these lanes, a bit each
+  began INTEGER NOT NULL,          -- microseconds since 1970, log time
+  ended INTEGER NOT NULL,
+  member TEXT NOT NULL,
+  attempts INTEGER NOT NULL,       -- calls in all; 0 for a passage, whose events took one each
+  reason TEXT NOT NULL
+) STRICT;
+"""
+
 # Number n brings a file from schema n to n + 1; released ones never change.
-MIGRATIONS = (_TABLES, _GROUPS_AS_THINGS, _TIMERS)
+MIGRATIONS = (_TABLES, _GROUPS_AS_THINGS, _TIMERS, _LINEAGE)
 
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:

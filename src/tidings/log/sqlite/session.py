@@ -83,6 +83,11 @@ class Session:
         self._gather(drafts, None, None)
         return len(drafts), self.epoch.position(self.tip)
 
+    def recorded(self, drafts: Sequence[Draft]) -> list[int]:
+        """The orders of those that are recorded already."""
+        self.flush()
+        return [row[0] for row in map(self._row, drafts) if row is not None]
+
     def flush(self) -> None:
         """Write what was gathered."""
         gathered, self._gathered = self._gathered, []
