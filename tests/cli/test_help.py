@@ -8,7 +8,7 @@ import pytest
 from tests.cli.conftest import SOURCE, Tidings
 
 COMMANDS = (
-    "run|publish|tail|replay|describe|groups|groups list|groups pause|groups resume"
+    "run|publish|tail|show|trace|replay|describe|groups|groups list|groups pause|groups resume"
     "|groups reset|groups delete|dead list|dead show|dead retry|dead skip|dead drop|dead add"
     "|timers|timers cancel|demo shop"
 ).split("|")

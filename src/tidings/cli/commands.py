@@ -11,8 +11,10 @@ from tidings.cli.groups import groups
 from tidings.cli.publish import publish
 from tidings.cli.replay import replay
 from tidings.cli.run import run
+from tidings.cli.show import show
 from tidings.cli.tail import tail
 from tidings.cli.timers import timers
+from tidings.cli.trace import trace
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -37,6 +39,8 @@ def tidings(
 cli.command(epilog="Example: tidings run shop:app --workers 2")(run)
 cli.command(epilog="Example: tidings publish order:created '{\"order_id\": 42}' --key 42")(publish)
 cli.command(epilog="Example: tidings tail 'order:*' -f")(tail)
+cli.command(epilog="Example: tidings show 0192f0c8-7a41-7a9c-8a6e-0b8d3f6a2c11")(show)
+cli.command(epilog="Example: tidings trace 0192f0c8-7a41-7a9c-8a6e-0b8d3f6a2c11")(trace)
 cli.add_typer(groups, name="groups")
 cli.add_typer(dead, name="dead")
 cli.add_typer(timers, name="timers")

@@ -1,21 +1,40 @@
 """`tidings describe`: what an application is made of, without opening anything."""
 
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from tidings.cli.options import AppOption, JsonOption, UrlOption
 
 
-def describe(app: AppOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:
+def describe(
+    mermaid: Annotated[
+        bool, typer.Option("--mermaid", help="The source of a Mermaid flowchart: who hears what.")
+    ] = False,
+    app: AppOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Describe an application: its log and broker, its events and their versions, its groups and their rules."""
     from tidings.cli.output import print_json
     from tidings.cli.target import find_app
 
     found, name = find_app(app, url)
+    if mermaid:
+        print(_topology(found))
+        return
     document = _document(found, name)
     if as_json:
         print_json(document)
         return
     _print(document)
+
+
+def _topology(app: Any) -> str:
+    from tidings.cli.words import without_password
+    from tidings.handling.topology import Topology
+
+    return Topology(app.name, app.subscriptions, app.catalog(), without_password(app.broker_url)).mermaid()
 
 
 def _document(app: Any, name: str) -> dict[str, Any]:

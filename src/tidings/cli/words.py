@@ -1,6 +1,7 @@
 """Policies, data and addresses in words."""
 
 import re
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -21,6 +22,11 @@ def data_text(event: Event) -> str:
     if isinstance(event.data, bytes):
         return f"<{len(event.data)} bytes of {event.content_type}>"
     return msgspec.json.encode(event.data).decode()
+
+
+def moment(time: datetime) -> str:
+    """A time as the clock here says it."""
+    return time.astimezone().isoformat(timespec="milliseconds")
 
 
 def without_password(url: str | None) -> str | None:

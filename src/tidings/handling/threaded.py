@@ -176,7 +176,7 @@ class Threaded:
                 if stretch.is_abandoned:
                     return  # it was answered meanwhile, and what it says now comes too late
                 stretch.index += 1
-                if error is not None or result is not None or item.parked:
+                if error is not None or result is not None or calls > 1 or item.parked:
                     stretch.answers.append((item, result, error, calls))
             if error is not None:
                 return  # later events of its key have to wait: the next stretch will see to it

@@ -85,6 +85,7 @@ async def locate(log: Log, asked: str) -> Found:
 
 async def _at(log: Log, position: str) -> Found:
     try:
+        await log.scan(position, limit=1)  # is there such a place? The one before the first is in every log
         found = await log.scan(before(position), limit=1)
     except LogTruncated:
         raise UnknownEvent(position) from None

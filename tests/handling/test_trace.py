@@ -1,0 +1,461 @@
+"""A trace says where an event comes from, what it caused, who consumed it, and why twice."""
+
+import asyncio
+import unicodedata
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.handling.conftest import NewApp
+from tests.handling.flowcharts import read
+from tests.handling.stage import OrderCreated, StockReserved, caught_up, parked, pass_time, recorded, until
+from tidings import App, Event, Reject, Retry, event
+from tidings.errors import UnknownEvent
+from tidings.handling.trace import Reception, Trace, Traced, mermaid, tree
+from tidings.log import START
+
+
+@event("payment:taken", key="order_id")
+class PaymentTaken:
+    order_id: int
+
+
+class World:
+    """What the services outside are like now."""
+
+    def __init__(self) -> None:
+        self.refusals = 0  # of the payment gateway, in a row
+        self.addresses = True
+
+
+def services(app: App, world: World) -> None:
+    """Three services' worth of handlers: stock, payment and mail."""
+
+    @app.on(OrderCreated)
+    async def stock(order: OrderCreated) -> StockReserved:
+        return StockReserved(order.order_id)
+
+    @app.on(StockReserved, retry=Retry(attempts=5, inline=0, wait=10.0, jitter=0.0))
+    async def payment(reserved: StockReserved) -> list[PaymentTaken]:
+        if world.refusals:
+            world.refusals -= 1
+            raise ConnectionError("the gateway is away")
+        return [PaymentTaken(reserved.order_id)]
+
+    @app.on(OrderCreated, PaymentTaken, retry=Retry(attempts=1))
+    async def mail(data: Any, happened: Event) -> None:
+        if not world.addresses:
+            raise ValueError("no address")
+
+    @app.on(PaymentTaken)
+    async def audit(taken: PaymentTaken) -> None: ...
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+async def shop(app: App, world: World) -> AsyncIterator[App]:
+    """The application, running."""
+    services(app, world)
+    async with app.running():
+        yield app
+
+
+def by_type(trace: Trace, name: str) -> Traced:
+    (found,) = [event for event in trace.events() if event.type == name]
+    return found
+
+
+def group(event: Traced, name: str) -> Reception:
+    (found,) = [each for each in event.receptions if each.group == name]
+    return found
+
+
+def story(reception: Reception) -> list[str]:
+    return [step.what for step in reception.steps]
+
+
+async def test_a_trace_leads_from_the_first_cause_to_the_last_effect(shop: App) -> None:
+    order = await shop.publish(OrderCreated(1))
+    await caught_up(shop)
+
+    trace = await shop.trace(order.id)
+
+    assert [(each.type, each.by) for each in trace.events()] == [
+        ("order:created", None),
+        ("stock:reserved", "shop.stock"),
+        ("payment:taken", "shop.payment"),
+    ]
+    assert trace.is_complete
+    assert trace.lost_cause is None
+    assert trace.root.is_asked
+    assert [(each.group, each.state, each.calls) for each in trace.root.receptions] == [
+        ("shop.mail", "handled", 1),
+        ("shop.stock", "handled", 1),
+    ]
+    assert trace.root.unheard_by == ["shop.audit", "shop.payment"]
+    assert all(each.member and each.at for each in trace.root.receptions)
+
+
+async def test_asked_from_its_end_it_leads_back_to_the_beginning(shop: App) -> None:
+    order = await shop.publish(OrderCreated(1))
+    await shop.publish(OrderCreated(2))
+    await caught_up(shop)
+    (taken, _) = await recorded(shop.log, "payment:taken")
+
+    for asked in (taken.id, taken.id[:13], taken.position or ""):
+        trace = await shop.trace(asked)
+
+        assert trace.root.id == order.id
+        assert [each.type for each in trace.events()] == ["order:created", "stock:reserved", "payment:taken"]
+        assert [each.is_asked for each in trace.events()] == [False, False, True]
+
+
+async def test_it_says_who_tried_again_and_why(shop: App, world: World) -> None:
+    world.refusals = 2
+    order = await shop.publish(OrderCreated(1))
+    await parked(shop, "retry")
+
+    waiting = group(by_type(await shop.trace(order.id), "stock:reserved"), "shop.payment")
+
+    assert (waiting.state, waiting.calls, waiting.reason) == ("retry", 1, "ConnectionError: the gateway is away")
+    assert waiting.due is not None
+    pass_time(shop, 11)
+    await until_calls(shop, 2)
+    pass_time(shop, 30)
+    await parked(shop)
+    done = group(by_type(await shop.trace(order.id), "stock:reserved"), "shop.payment")
+    assert (done.state, done.calls, story(done)) == ("handled", 3, ["retry", "retry", "handled"])
+    assert [step.reason for step in done.steps[:2]] == ["ConnectionError: the gateway is away"] * 2
+
+
+async def until_calls(app: App, calls: int) -> None:
+    async def is_so() -> bool:
+        return any(one.attempts == calls for one in await app.log.ledger.parked())
+
+    await until(is_so, app.log)
+
+
+async def test_it_says_what_is_dead_and_what_waits_behind_it(shop: App, world: World) -> None:
+    world.addresses = False
+    first = await shop.publish(OrderCreated(1))
+    await parked(shop, "dead", "blocked")
+    second = await shop.publish(OrderCreated(1))
+    await parked(shop, "dead", "blocked", "blocked", "blocked")
+
+    dead = group((await shop.trace(first.id)).root, "shop.mail")
+    blocked = group((await shop.trace(second.id)).root, "shop.mail")
+
+    assert (dead.state, dead.reason, dead.calls) == ("dead", "ValueError: no address", 1)
+    assert (blocked.state, blocked.behind) == ("blocked", first.id)
+    await shop.log.ledger.discard("shop.mail", followers=True)
+    given_up = [group((await shop.trace(each.id)).root, "shop.mail") for each in (first, second)]
+    assert [each.state for each in given_up] == ["dropped", "dropped"]
+    assert [story(each) for each in given_up] == [["dead", "dropped"], ["blocked", "dropped"]]
+
+
+async def test_it_says_that_an_operator_had_it_heard_again(shop: App) -> None:
+    order = await shop.publish(OrderCreated(1))
+    await caught_up(shop)
+
+    await shop.log.ledger.reset("shop.audit", START)
+    await caught_up(shop)
+
+    audit = group(by_type(await shop.trace(order.id), "payment:taken"), "shop.audit")
+    assert story(audit) == ["handled", "reset", "handled"]
+    assert "2 times in all" in tree(await shop.trace(order.id))
+
+
+async def test_it_says_that_an_event_came_twice(shop: App) -> None:
+    order = await shop.publish(OrderCreated(1), id="order-1")
+    await shop.publish(OrderCreated(1), id="order-1")
+    await caught_up(shop)
+
+    trace = await shop.trace(order.id)
+
+    assert [step.what for step in trace.root.repeats] == ["duplicate"]
+    assert "came again" in tree(trace)
+
+
+async def test_it_says_that_a_handler_was_called_again_on_the_spot(url: str) -> None:
+    app = App("shop", url)
+    failures = [OSError("first"), OSError("second")]
+
+    @app.on(OrderCreated, retry=Retry(attempts=3, inline=2, wait=0.001))
+    async def flaky(order: OrderCreated) -> None:
+        if failures:
+            raise failures.pop(0)
+
+    @app.on(OrderCreated, retry=Retry(attempts=3, inline=2, wait=0.001))
+    def threaded(order: OrderCreated) -> None:
+        if not hasattr(threaded, "called"):
+            threaded.called = True  # type: ignore[attr-defined]
+            raise OSError("once")
+
+    async with app.running():
+        orders = [await app.publish(OrderCreated(number)) for number in range(2)]
+        await caught_up(app)
+
+        roots = [(await app.trace(each.id)).root for each in orders]
+        assert sorted(group(root, "shop.flaky").calls for root in roots) == [1, 3]
+        assert sorted(group(root, "shop.threaded").calls for root in roots) == [1, 2]
+        assert {group(root, "shop.flaky").reason for root in roots} == {"", "OSError: second"}
+
+
+async def test_it_says_that_a_conflict_had_a_handler_run_again(sqlite_url: str) -> None:
+    app = App("shop", sqlite_url)
+    seen: list[int] = []
+
+    @app.on_start
+    async def tables() -> None:
+        async with app.transaction() as tx:
+            tx.execute("CREATE TABLE IF NOT EXISTS stock(left_over INTEGER)")
+            tx.execute("INSERT INTO stock VALUES (5)")
+
+    @app.on(OrderCreated)
+    async def take(order: OrderCreated, tx: Any) -> None:
+        seen.append(order.order_id)
+        wrong = len(seen) == 1
+        tx.execute("UPDATE stock SET left_over = left_over - 1 WHERE left_over = ?", (4 if wrong else 5,), rows=1)
+
+    async with app.running():
+        order = await app.publish(OrderCreated(1))
+        await caught_up(app)
+
+        took = group((await app.trace(order.id)).root, "shop.take")
+        assert len(seen) == 2
+        assert (took.state, took.calls, story(took)) == ("handled", 2, ["handled"])
+        assert took.reason.startswith("Conflict: ")
+
+
+async def test_it_says_who_has_not_come_so_far(new_app: NewApp, world: World) -> None:
+    app = new_app()
+    services(app, world)
+    async with app.running():
+        await app.publish(OrderCreated(1))
+        await caught_up(app)
+        await app.log.ledger.set_state("shop.audit", "paused")
+        later = await app.publish(OrderCreated(2))
+        await caught_up_but(app, "shop.audit")
+
+        audit = group(by_type(await app.trace(later.id), "payment:taken"), "shop.audit")
+
+    assert (audit.state, audit.is_paused) == ("waiting", True)
+    assert audit.lag > 0
+
+
+async def caught_up_but(app: App, *others: str) -> None:
+    async def is_so() -> bool:
+        return not any(each.lag for each in await app.log.ledger.groups() if each.name not in others)
+
+    await until(is_so, app.log)
+
+
+async def test_what_was_done_before_anything_was_kept_is_not_made_up(new_app: NewApp, world: World) -> None:
+    app = new_app(lineage=False)
+    services(app, world)
+    async with app.running():
+        order = await app.publish(OrderCreated(1))
+        await caught_up(app)
+
+        states = {each.state for event in (await app.trace(order.id)).events() for each in event.receptions}
+
+    assert states == {"unknown"}
+
+
+async def test_a_group_that_begins_later_has_not_handled_what_came_before(new_app: NewApp) -> None:
+    async with new_app() as early:
+        order = await early.publish(OrderCreated(1))
+        app = new_app()
+        app.on(OrderCreated, group="late", start="latest")(forget)
+        async with app.running():
+            newer = await app.publish(OrderCreated(2))
+            await caught_up(app)
+
+            states = [group((await app.trace(each.id)).root, "late").state for each in (order, newer)]
+
+    assert states == ["unknown", "handled"]
+
+
+async def forget(order: Any) -> None:
+    """A handler without an effect."""
+
+
+async def test_a_group_that_hears_more_than_it_did_has_not_handled_what_it_passed(new_app: NewApp) -> None:
+    async with new_app() as held:  # it keeps a log in memory
+        app = new_app()
+        app.on(OrderCreated, group="wide")(forget)
+        async with app.running():
+            order = await app.publish(OrderCreated(1))
+            stock = await app.publish(StockReserved(1))
+            await caught_up(app)
+        wider = new_app()
+        wider.on("**", group="wide")(forget)
+        async with wider.running():
+            traces = [await held.trace(each.id) for each in (order, stock)]
+
+    assert [group(trace.root, "wide").state for trace in traces] == ["handled", "unknown"]
+
+
+async def test_an_event_published_inside_a_handler_is_its_effect(app: App) -> None:
+    @app.on(OrderCreated)
+    async def tell(order: OrderCreated) -> None:
+        await app.publish("note:made", {"n": 1}, correlation_id="its-own")
+
+    @app.on("note:made")
+    async def answer(data: Any) -> None:
+        await app.publish("note:read", {})
+
+    async with app.running():
+        order = await app.publish(OrderCreated(1))
+        await caught_up(app)
+
+        trace = await app.trace(order.id)
+
+    assert [(each.type, each.by) for each in trace.events()] == [
+        ("order:created", None),
+        ("note:made", None),
+        ("note:read", None),
+    ]
+
+
+async def test_a_large_fan_is_bounded_and_what_is_left_out_is_counted(app: App) -> None:
+    @app.on(OrderCreated)
+    async def fan(order: OrderCreated) -> list[StockReserved]:
+        return [StockReserved(number) for number in range(50)]
+
+    async with app.running():
+        order = await app.publish(OrderCreated(1))
+        await caught_up(app)
+
+        trace = await app.trace(order.id, limit=10)
+        shallow = await app.trace(order.id, depth=0)
+
+    assert len(list(trace.events())) == 10
+    assert (trace.root.left_out, trace.is_complete) == (41, False)
+    assert "caused 41 more" in tree(trace)
+    assert (len(list(shallow.events())), shallow.root.left_out) == (1, 50)
+    assert read(mermaid(trace)).nodes["e0more"] == ["41 more"]
+
+
+async def test_a_ring_of_causes_ends(app: App) -> None:
+    async with app:
+        await app.log.append([Event(id="a", source="shop", type="x", causation_id="b")])
+        await app.log.append([Event(id="b", source="shop", type="x", causation_id="a")])
+        await app.log.append([Event(id="self", source="shop", type="x", causation_id="self")])
+
+        ring = await app.trace("b")
+        alone = await app.trace("self")
+
+    assert [each.id for each in ring.events()] == ["a", "b"]
+    assert [each.id for each in alone.events()] == ["self"]
+
+
+async def test_a_cause_that_is_not_in_the_log_is_named(app: App) -> None:
+    async with app:
+        await app.log.append([Event(id="b", source="elsewhere", type="x", causation_id="a")])
+
+        trace = await app.trace("b")
+
+    assert (trace.lost_cause, trace.root.is_foreign) == ("a", True)
+    assert "Its cause a is not in this log" in tree(trace)
+    assert "from elsewhere, over the bus" in tree(trace)
+    chart = read(mermaid(trace))
+    assert ("cause", "e0") in chart.edges
+
+
+async def test_what_is_private_is_not_said_to_be_relayed(url: str) -> None:
+    bus = f"{url}-bus"
+    app = App("shop", log=url, broker=bus)
+    async with app.running():
+        public = await app.publish("a", {})
+        await app.log.append([Event(id="private", source="shop", type="a")], public=False)
+        await caught_up(app)
+
+        groups = [[each.group for each in (await app.trace(id)).root.receptions] for id in (public.id, "private")]
+
+    assert groups == [["shop:outbound"], []]
+
+
+async def test_an_unknown_event_is_an_error_that_says_what_to_do(app: App) -> None:
+    async with app:
+        first = await app.publish("a", {}, id="same-1")
+        await app.publish("a", {}, id="same-2")
+        position = first.position or ""
+        unknown = [f"{position[:-1]}9", f"{'f' * 12}{position[12:]}", "nothing", "sam", ""]
+
+        for asked in unknown:
+            with pytest.raises(UnknownEvent, match="is no event of this log"):
+                await app.trace(asked)
+        with pytest.raises(UnknownEvent, match=r"same-1, same-2.*give more") as refused:
+            await app.trace("same")
+
+    assert refused.value.candidates == ("same-1", "same-2")
+
+
+async def test_the_tree_can_be_read_at_eighty_columns(shop: App, world: World) -> None:
+    world.addresses = False
+    for _ in range(2):
+        order = await shop.publish(OrderCreated(1))
+    await parked(shop, "dead", "blocked", "blocked", "blocked")
+
+    drawn = tree(await shop.trace(order.id))
+
+    assert max(map(len, drawn.splitlines())) <= 80
+    assert not any(unicodedata.category(character).startswith("C") for character in drawn.replace("\n", ""))
+    for said in ("<- asked for", "shop.mail: blocked", "returned by shop.stock", "└─ payment:taken", "key 1"):
+        assert said in drawn
+
+
+async def test_the_flowchart_shows_the_same(shop: App, world: World) -> None:
+    world.addresses = False
+    order = await shop.publish(OrderCreated(1))
+    await parked(shop, "dead", "blocked")
+
+    chart = read(mermaid(await shop.trace(order.id)))
+
+    assert {
+        ("order:created", "shop.stock"),
+        ("shop.stock", "stock:reserved"),
+        ("shop.payment", "payment:taken"),
+        ("order:created", "shop.mail"),
+    } <= chart.arrows()
+    assert sorted(chart.classes.values()) == ["asked", "blocked", "dead"]
+
+
+async def test_a_trace_is_data(shop: App) -> None:
+    order = await shop.publish(OrderCreated(1))
+    await caught_up(shop)
+    trace = await shop.trace(order.id)
+
+    again = msgspec.json.decode(msgspec.json.encode(trace), type=Trace)
+
+    assert again == trace
+
+
+async def test_a_rejected_event_is_dead_and_blocks_nobody(app: App) -> None:
+    @app.on(OrderCreated)
+    async def refuse(order: OrderCreated) -> None:
+        if order.total == "0":
+            raise Reject("nothing to pay")
+
+    async with app.running():
+        orders = [await app.publish(OrderCreated(1, total)) for total in ("0", "1")]
+        await caught_up(app)
+
+        states = [group((await app.trace(each.id)).root, "shop.refuse").state for each in orders]
+
+    assert states == ["dead", "handled"]
+
+
+async def test_traces_can_be_asked_for_while_handlers_run(shop: App) -> None:
+    orders = [await shop.publish(OrderCreated(number)) for number in range(20)]
+
+    traces = await asyncio.gather(*(shop.trace(order.id) for order in orders))
+
+    assert [trace.asked for trace in traces] == [order.id for order in orders]
