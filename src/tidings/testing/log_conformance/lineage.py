@@ -182,6 +182,28 @@ async def test_a_replay_is_a_second_row(log: Log) -> None:
     assert await read_story(log, records[2]) == ["handled", "reset", "handled"]
 
 
+async def test_what_is_done_after_a_reset_is_told_after_it(log: Log) -> None:
+    records = await append_keyed(log, [None] * 4)
+    lease = await kept_lease(log)
+    await log.ledger.settle(Settlement(lease, upto=lease.epoch.position(2)))
+    await log.ledger.reset("g", lease.epoch.position(2))
+    again = await log.ledger.claim("g", lease.member)
+
+    await log.ledger.settle(Settlement(again, upto=await log.head()))
+
+    assert await read_story(log, records[2]) == ["reset", "handled"]
+
+
+async def test_a_settlement_that_moves_nothing_says_nothing(log: Log) -> None:
+    await append_keyed(log, [None] * 4)
+    lease = await kept_lease(log)
+
+    for _ in range(3):
+        await log.ledger.settle(Settlement(lease, upto=lease.epoch.position(2)))
+
+    assert await log.ledger.trim_lineage(0.0, 0) == 1
+
+
 async def test_a_member_that_died_may_have_called_handlers(log: Log, reopen: Reopen) -> None:
     records = await append_keyed(log, [None] * 4)
     log.ledger.keeps_lineage = True
