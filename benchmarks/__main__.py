@@ -17,6 +17,7 @@ QUESTIONS = (
     "append_batches",
     "catch_up",
     "catch_up_ten",
+    "lineage",
     "projection",
     "services",
     "latency",

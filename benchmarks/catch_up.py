@@ -34,9 +34,9 @@ class Counter:
         return count
 
 
-async def catch_up(place: Place, groups: int) -> float:
+async def catch_up(place: Place, groups: int, **options: object) -> float:
     """Events a second when so many groups hear all of them, each for the first time."""
-    app = shop(place.prepared)
+    app = shop(place.prepared, **options)
     counters = [Counter(place.size) for _ in range(groups)]
     for number, counter in enumerate(counters):
         app.on(OrderCreated, group=f"reader-{os.getpid()}-{number}")(counter.handler())

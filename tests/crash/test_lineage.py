@@ -13,6 +13,7 @@ from tidings.log import START, Record, open_log
 from tidings.log.record import envelope_of
 
 _AT_ONCE = 500
+_EVENTS = 2000
 _EFFECTS = {"bank.book": "booked", "bank.note": "noted"}  # group -> the table its handler writes to
 
 
@@ -46,7 +47,7 @@ def _id(record: Record) -> str:
 def test_of_a_killed_consumer_only_what_was_settled_is_said_to_be_handled(
     start: Start, url: str, tmp_path: Path, chance: random.Random, trials: Callable[[int], int]
 ) -> None:
-    publisher = start("publisher", url, tmp_path / "published", "p", 4000, chance.randrange(2**32), 20, 4)
+    publisher = start("publisher", url, tmp_path / "published", "p", _EVENTS, chance.randrange(2**32), 20, 4)
     publisher.expect("done")
     seen: set[str] = set()
 
@@ -54,7 +55,7 @@ def test_of_a_killed_consumer_only_what_was_settled_is_said_to_be_handled(
         worker = start("worker", url, tmp_path / "heard", chance.randrange(2**32))
         worker.expect("ready")
         worker.listen(chance.randrange(200, 3000))
-        time.sleep(chance.random() * 0.5)  # the instant of the fault, which nothing marks
+        time.sleep(chance.random() * 0.3)  # the instant of the fault, which nothing marks
         worker.kill()
         handled, whats = asyncio.run(told(url))
         seen |= whats
@@ -63,6 +64,6 @@ def test_of_a_killed_consumer_only_what_was_settled_is_said_to_be_handled(
             written = {row[0] for row in rows(url, f"SELECT event_id FROM {table}")}
             assert handled[group] == written, f"{group}: {len(handled[group])} told, {len(written)} written"
 
-    print(f"{ {group: len(handled[group]) for group in _EFFECTS} } handled in the end, of 4000")
+    print(f"{ {group: len(handled[group]) for group in _EFFECTS} } handled in the end, of {_EVENTS}")
     assert all(handled.values())
     assert "lost" in seen  # somebody who died had lanes, and the next one said so

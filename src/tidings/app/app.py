@@ -39,7 +39,7 @@ from tidings.handling.groups import Groups
 from tidings.handling.housekeeping import Chore
 from tidings.handling.later import Delay
 from tidings.handling.letters import Letters
-from tidings.handling.lineage import LineageChore, kept_for
+from tidings.handling.lineage import KEPT, LineageChore, kept_for
 from tidings.handling.listening import Listener, ListeningRoom
 from tidings.handling.lookout import Lookout
 from tidings.handling.outgoing import Outgoing
@@ -506,8 +506,8 @@ class App:
 
     def _chores(self) -> list[Chore]:
         """What one of the application's processes does for all."""
-        kept = [LineageChore(self.log, self._kept_for)] if self._kept_for else []
-        return [Firing(self.name, self.log, self._every), *kept, *self._watching()]
+        forgetting = LineageChore(self.log, self._kept_for or KEPT)  # what was kept before it was switched off too
+        return [Firing(self.name, self.log, self._every), forgetting, *self._watching()]
 
     def _watching(self) -> list[Chore]:
         if self._alerts is None:

@@ -41,7 +41,8 @@ Divide = Callable[[Sequence[str | None], Sequence[str], str], set[int]]
 
 _MOVE = """
 UPDATE tidings_lanes SET position = max(position, ?) WHERE group_name = ? AND owner = ? AND fence = ?"""
-_OWNED = "SELECT count(*) FROM tidings_lanes WHERE group_name = ? AND owner = ? AND fence = ?"
+_OWNED = "SELECT count(*), 0, 0, 0 FROM tidings_lanes WHERE group_name = ? AND owner = ? AND fence = ?"
+_PLACED = _OWNED.replace("0, 0, 0", "min(position), max(position), sum(1 << lane)")
 _LANES = "SELECT owner, position, fence FROM tidings_lanes WHERE group_name = ? ORDER BY lane"
 
 
@@ -281,7 +282,7 @@ class SqliteLedger:
 
     def _settle(self, session: Session, settlement: Settlement, *, careful: bool) -> Appended | None:
         lease = settlement.lease
-        self._check_fence(session, lease)
+        least, most, lanes = self._check_fence(session, lease)
         if settlement.work is not None:
             session.flush()
             session.writes += 1
@@ -290,7 +291,8 @@ class SqliteLedger:
         if settlement.upto is not None:
             order = self._threads.order(session.connection, settlement.upto)
             if self.keeps_lineage:
-                self._passages.note(session, settlement, order)
+                places = [(least, lanes)] if least == most else lineage.places(session, lease)
+                self._passages.note(session, settlement, order, places)
             session.execute(_MOVE, (order, lease.group, lease.member, lease.fence))
         if settlement.writes:
             session.flush()
@@ -314,10 +316,14 @@ class SqliteLedger:
             lineage.lost(session, list(members))
         _bury(session, members)
 
-    def _check_fence(self, session: Session, lease: Lease) -> None:
-        owned = session.connection.execute(_OWNED, (lease.group, lease.member, lease.fence)).fetchone()[0]
+    def _check_fence(self, session: Session, lease: Lease) -> tuple[int, int, int]:
+        """For the lineage: the order of the lease's slowest lane, that of its fastest, and all its lanes as bits."""
+        sql = _PLACED if self.keeps_lineage else _OWNED
+        owner = (lease.group, lease.member, lease.fence)
+        owned, least, most, lanes = session.connection.execute(sql, owner).fetchone()
         if not owned or owned != len(lease.lanes):
             raise Fenced(lease.group, lease.member)
+        return least, most, lanes
 
 
 def _restamp(session: Session, group: str, member: str, fence: int, wanted: set[int], owned: set[int]) -> None:

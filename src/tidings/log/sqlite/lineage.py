@@ -25,7 +25,7 @@ WHERE number = ? AND group_name = ? AND member = ? AND lanes = ? AND upto = ? AN
 AND what = 'handled' AND began > ?"""
 _PLACES = """
 SELECT position, sum(1 << lane) FROM tidings_lanes
-WHERE group_name = ? AND owner = ? AND fence = ? AND position < ? GROUP BY position"""
+WHERE group_name = ? AND owner = ? AND fence = ? GROUP BY position"""
 _OWNED = """
 SELECT l.group_name, l.position, sum(1 << l.lane) FROM tidings_lanes l JOIN tidings_groups g ON g.name = l.group_name
 WHERE l.owner = ? AND l.position < ? AND g.patterns != '[]' GROUP BY l.group_name, l.position"""
@@ -46,12 +46,11 @@ class Passages:
     def __init__(self) -> None:
         self._last: dict[tuple[str, str], tuple[int, int]] = {}  # (group, member) -> fence and row; only ever a guess
 
-    def note(self, session: Session, settlement: Settlement, order: int) -> None:
-        """All lanes of the settlement's lease move on to `order`; call it before they do."""
+    def note(self, session: Session, settlement: Settlement, order: int, places: Sequence[tuple[int, int]]) -> None:
+        """The lanes of the settlement's lease move on to `order` from these places, given as (order, lanes)."""
         lease, patterns = settlement.lease, heard(settlement.patterns)
-        owner = (lease.group, lease.member, lease.fence)
-        for after, lanes in session.connection.execute(_PLACES, (*owner, order)).fetchall():
-            if self._extend(session, lease, after, lanes, order, patterns):
+        for after, lanes in places:
+            if after >= order or self._extend(session, lease, after, lanes, order, patterns):
                 continue
             row = add(session, lease.group, "handled", after, order, lanes, member=lease.member, reason=patterns)
             self._last[lease.group, lease.member] = lease.fence, row
@@ -63,6 +62,14 @@ class Passages:
         now = session.recorded_at
         known = (row, lease.group, lease.member, lanes, after, patterns)  # the row may have been rolled back since
         return session.execute(_EXTEND, (order, now, *known, now - COALESCE)).rowcount == 1
+
+
+def places(session: Session, lease: Lease) -> list[tuple[int, int]]:
+    """How far the lanes of a lease are, where that is not the same for all: (order, lanes) each."""
+    found: list[tuple[int, int]] = session.connection.execute(
+        _PLACES, (lease.group, lease.member, lease.fence)
+    ).fetchall()
+    return found
 
 
 def add(
