@@ -14,7 +14,8 @@ from tests.handling.stage import OrderCreated, StockReserved, caught_up, parked,
 from tidings import App, Event, Reject, Retry, event
 from tidings.errors import UnknownEvent
 from tidings.handling.trace import Reception, Trace, Traced, mermaid, tree
-from tidings.log import START
+from tidings.log import START, open_log
+from tidings.log.interface import Group
 
 
 @event("payment:taken", key="order_id")
@@ -169,6 +170,36 @@ async def test_it_says_that_an_operator_had_it_heard_again(shop: App) -> None:
     audit = group(by_type(await shop.trace(order.id), "payment:taken"), "shop.audit")
     assert story(audit) == ["handled", "reset", "handled"]
     assert "2 times in all" in tree(await shop.trace(order.id))
+
+
+async def test_it_says_that_a_member_died_that_may_have_called_the_handler(new_app: NewApp, url: str) -> None:
+    async with new_app() as held:  # it keeps a log in memory
+        order = await held.publish(OrderCreated(1))
+        dying = await open_log(url)
+        await dying.ledger.join(Group("shop.forget", ("order:created",)))
+        await dying.ledger.claim("shop.forget", member := await dying.ledger.enter())
+        await dying.close()  # as a process that dies: nobody has left
+        app = new_app()
+        app.on(OrderCreated)(forget)
+        async with app.running():
+            await caught_up(app)
+            trace = await app.trace(order.id)
+
+    heard = group(trace.root, "shop.forget")
+    assert (heard.state, story(heard), heard.steps[0].member) == ("handled", ["lost", "handled"], member)
+    assert f"{member} died or stood still" in tree(trace)
+
+
+async def test_a_story_of_more_causes_than_were_asked_for_is_cut(app: App) -> None:
+    async with app:
+        for number in range(5):
+            cause = str(number - 1) if number else None
+            await app.log.append([Event(id=str(number), source="shop", type="x", causation_id=cause)])
+
+        cut, whole = await app.trace("4", depth=2), await app.trace("4", depth=4)
+
+    assert ([each.id for each in cut.events()], cut.is_complete) == (["2", "3", "4"], False)
+    assert ([each.id for each in whole.events()], whole.is_complete) == (["0", "1", "2", "3", "4"], True)
 
 
 async def test_it_says_that_an_event_came_twice(shop: App) -> None:

@@ -48,7 +48,7 @@ async def trace(log: Log, asked: str, *, app: str = "", depth: int = DEPTH, limi
         UnknownEvent: there is no such event, or there are several.
     """
     event = await locate(log, asked)
-    causes, lost = await _causes(log, event, depth)
+    causes, lost, are_all = await _causes(log, event, depth)
     looked = _Look(log, event, depth, max(limit - len(causes), 1))
     await looked.run()
     path = [*causes, *looked.found]
@@ -62,7 +62,8 @@ async def trace(log: Log, asked: str, *, app: str = "", depth: int = DEPTH, limi
     _name_authors(traced.values(), lineage)
     top = traced[event.record.order]
     top.is_asked = True
-    return Trace(event.event.id, traced[path[0].record.order], lost, looked.upto, looked.is_complete)
+    is_complete = are_all and looked.is_complete
+    return Trace(event.event.id, traced[path[0].record.order], lost, looked.upto, is_complete)
 
 
 async def locate(log: Log, asked: str) -> Found:
@@ -94,20 +95,22 @@ async def _at(log: Log, position: str) -> Found:
     return Found(found.records[0], found.position(found.records[0]))
 
 
-async def _causes(log: Log, event: Found, depth: int) -> tuple[list[Found], str | None]:
-    """What led to an event, the oldest first; and the id of the cause of that, when it is not in this log."""
+async def _causes(log: Log, event: Found, depth: int) -> tuple[list[Found], str | None, bool]:
+    """What led to an event, the oldest first; the id of the cause of that, if it is not in this log; is that all?"""
     path = [event]
     known = {event.record.order}
-    while len(path) <= depth and (cause := path[0].event.causation_id) is not None:
+    while (cause := path[0].event.causation_id) is not None:
         found = await log.find(cause)
         if not found.records:
-            return path[:-1], cause
+            return path[:-1], cause, True
         record = found.records[0]
         if record.order in known:  # whoever publishes can say anything of causes, a ring too
             break
+        if len(path) > depth:
+            return path[:-1], None, False
         known.add(record.order)
         path.insert(0, Found(record, found.position(record)))
-    return path[:-1], None
+    return path[:-1], None, True
 
 
 class _Look:

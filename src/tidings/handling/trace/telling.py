@@ -17,7 +17,7 @@ def history(reception: Reception) -> list[str]:
     if len(steps) == 1 and steps[0].what == "handled" and not steps[0].reason:
         return []
     if len(steps) == 1 and steps[0].what == reception.state:
-        return [f"the call before failed with {steps[0].reason}"] if steps[0].what == "handled" else []
+        return [f"before, it failed with {steps[0].reason}"] if steps[0].what == "handled" else []
     return [f"{clock_time(step.at)} {_step(step)}" for step in steps]
 
 
@@ -44,7 +44,7 @@ def endings(trace: Trace) -> list[str]:
     if trace.lost_cause is not None:
         said.append(f"Its cause {trace.lost_cause} is not in this log: it is another service's, or was trimmed.")
     if not trace.is_complete:
-        said.append("More may have come of it: a larger --depth or --limit looks further.")
+        said.append("There is more to it, or may be: a larger --depth or --limit looks further.")
     return said
 
 
@@ -94,7 +94,7 @@ def _step(step: Step) -> str:
     by = f" by {step.member}" if step.member else ""
     match step.what:
         case "handled":
-            return f"handled{by}{_after(step.calls)}" + (f"; before it failed with {step.reason}" if because else "")
+            return f"handled{by}{_after(step.calls)}" + (f"; before, it failed with {step.reason}" if because else "")
         case "retry":
             return f"failed{by} after {calls(step.calls)}{because}"
         case "dead":
