@@ -4,7 +4,8 @@ Rows have numbers that rise, and the story of an event in a group is told in the
 than `after`, all handled at their first call), and after each passage what it does not say of single events.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -67,6 +68,25 @@ class Fate(msgspec.Struct, gc=False):
     def concerns(self, order: int, lane: int) -> bool:
         """Does it speak of the event with this order and lane?"""
         return self.what in GROUP_WIDE or (self.after < order <= self.upto and bool(self.lanes >> lane & 1))
+
+
+class Places:
+    """Some events, by order and lane, in a form that many rows can quickly be held against."""
+
+    def __init__(self, places: Iterable[tuple[int, int]]) -> None:
+        known = sorted(set(places))
+        self._orders = [order for order, _ in known]
+        self._lanes = [lane for _, lane in known]
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The first and the last order."""
+        return self._orders[0], self._orders[-1]
+
+    def concerned(self, fate: Fate) -> bool:
+        """Does the row speak of any of them?"""
+        first, end = bisect_right(self._orders, fate.after), bisect_right(self._orders, fate.upto)
+        return fate.what in GROUP_WIDE or any(fate.lanes >> lane & 1 for lane in self._lanes[first:end])
 
 
 def heard(patterns: Sequence[str]) -> str:

@@ -220,4 +220,7 @@ def _name_authors(events: Iterable[Traced], lineage: Lineage) -> None:
 
 
 def _is_of(effect: str, cause: Traced, group: str) -> bool:
-    return any(effect == derived_id(cause.id, cause.source, group, str(index)) for index in range(_MOST_INDEX))
+    is_derived = effect[14:15] == "8"  # the version of such a UUID; most ids need not be tried
+    return is_derived and any(
+        effect == derived_id(cause.id, cause.source, group, str(index)) for index in range(_MOST_INDEX)
+    )

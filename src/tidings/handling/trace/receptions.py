@@ -5,6 +5,7 @@ A passage says "handled", unless a row after it tells of this very event; an ope
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from tidings.events import PatternSet
 from tidings.handling.trace.model import Reception, State, Step
@@ -19,11 +20,11 @@ _STATES: dict[str, State] = {"handled": "handled", "dropped": "dropped", "passed
 def receptions(record: Record, lineage: Lineage) -> list[Reception]:
     """What each group did with the event that hears it, or once did."""
     known = {group.name: group for group in lineage.groups}
-    told = {fate.group for fate in lineage.fates if fate.group}
+    fates = [fate for fate in lineage.fates if fate.group and fate.concerns(record.order, record.slot % LANES)]
     found = []
-    for name in sorted(known.keys() | told):
+    for name in sorted(known.keys() | {fate.group for fate in fates}):
         group = known.get(name)
-        steps = _steps(record, [fate for fate in lineage.fates if fate.group == name], group)
+        steps = _steps(record, [fate for fate in fates if fate.group == name], group)
         if group is None and steps:
             found.append(Reception(name, "forgotten", steps[-1].at, steps=steps))
         elif group is not None and (steps or hears(group, record)):
@@ -33,7 +34,7 @@ def receptions(record: Record, lineage: Lineage) -> list[Reception]:
 
 def hears(group: GroupLanes, record: Record) -> bool:
     """Does the group hear such events now?"""
-    return PatternSet(group.patterns).matches(record.type)
+    return _matcher(group.patterns).matches(record.type)
 
 
 def repeats(record: Record, fates: Sequence[Fate]) -> list[Step]:
@@ -48,8 +49,6 @@ def _steps(record: Record, fates: Sequence[Fate], group: GroupLanes | None) -> t
     steps: list[Step] = []
     passage: int | None = None  # where in `steps` the last one stands, until a row tells of this very event
     for fate in fates:
-        if not fate.concerns(record.order, record.slot % LANES):
-            continue
         if fate.is_passage:
             if not _was_heard(fate, record, group):
                 continue
@@ -65,7 +64,7 @@ def _steps(record: Record, fates: Sequence[Fate], group: GroupLanes | None) -> t
 def _was_heard(passage: Fate, record: Record, group: GroupLanes | None) -> bool:
     """A group may have heard other names at that time than it hears now."""
     patterns = passage.patterns or (group.patterns if group is not None else ())
-    return PatternSet(patterns).matches(record.type)
+    return _matcher(patterns).matches(record.type)
 
 
 def _reception(record: Record, group: GroupLanes, steps: tuple[Step, ...], parked: Sequence[Parked]) -> Reception:
@@ -105,6 +104,11 @@ def _step(fate: Fate, record: Record) -> Step:
     if fate.is_passage:  # one may take a second, and no event is handled before it is there
         return Step("handled", from_microseconds(max(fate.began, record.recorded_at)), fate.member, 1)
     return Step(fate.what, from_microseconds(fate.began), fate.member, fate.attempts, fate.reason)
+
+
+@lru_cache(maxsize=256)
+def _matcher(patterns: tuple[str, ...]) -> PatternSet:
+    return PatternSet(patterns)
 
 
 def _moment(seconds: float) -> datetime:

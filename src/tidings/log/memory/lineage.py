@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from tidings.log.interface import LANES, GroupLanes, Lease, Lineage, Parked
-from tidings.log.lineage import COALESCE, EVERYWHERE, LONGEST_REASON, Fate, Outcome, What, runs
+from tidings.log.lineage import COALESCE, EVERYWHERE, LONGEST_REASON, Fate, Outcome, Places, What, runs
 from tidings.log.memory.group import KnownGroup, Lane
 from tidings.log.record import Draft
 
@@ -88,7 +88,8 @@ class Fates:
 
     def concerning(self, places: Sequence[tuple[int, int]]) -> list[Fate]:
         """Rows that speak of the events with these orders and slots."""
-        return [row for row in self.rows if any(row.concerns(order, slot % LANES) for order, slot in places)]
+        known = Places((order, slot % LANES) for order, slot in places)
+        return [row for row in self.rows if places and known.concerned(row)]
 
     def trim(self, before: int, keep: int) -> int:
         """Forget the oldest rows, a thousand at most."""

@@ -23,7 +23,7 @@ from tidings.log.interface import (
     Report,
     Settlement,
 )
-from tidings.log.lineage import Fate
+from tidings.log.lineage import Fate, Places
 from tidings.log.position import Position
 from tidings.log.record import Draft
 from tidings.log.refusals import no_group
@@ -209,10 +209,11 @@ class SqliteLedger:
         if not orders:
             return Lineage([], [], [])
         groups, aside, newest = await self._threads.read(lambda connection: lineage.standing(connection, orders))
+        known = Places((order, slot % LANES) for order, slot in places)
         fates: list[Fate] = []
         upto = 0
         while upto < newest:
-            more, upto = await self._threads.read(lambda connection: lineage.fates(connection, places, upto))  # noqa: B023
+            more, upto = await self._threads.read(lambda connection: lineage.fates(connection, known, upto))  # noqa: B023
             fates += more
         return Lineage(groups, fates, aside)
 

@@ -2,12 +2,24 @@
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from itertools import starmap
 from typing import Any
 
 import msgspec
 
 from tidings.log.interface import LANES, GroupLanes, Lease, Parked, Settlement
-from tidings.log.lineage import COALESCE, EVERYWHERE, GROUP_WIDE, LONGEST_REASON, Fate, Outcome, What, heard, runs
+from tidings.log.lineage import (
+    COALESCE,
+    EVERYWHERE,
+    GROUP_WIDE,
+    LONGEST_REASON,
+    Fate,
+    Outcome,
+    Places,
+    What,
+    heard,
+    runs,
+)
 from tidings.log.record import Draft
 from tidings.log.sqlite import parked
 from tidings.log.sqlite.schema import tip_of
@@ -151,12 +163,10 @@ def standing(connection: sqlite3.Connection, orders: Sequence[int]) -> tuple[lis
     return groups, parked.concerning(connection, orders), newest
 
 
-def fates(connection: sqlite3.Connection, places: Sequence[tuple[int, int]], after: int) -> tuple[list[Fate], int]:
-    """Rows past the number `after` that speak of the events with these orders and slots, and how far it looked."""
-    orders = [order for order, _ in places]
-    rows = connection.execute(_FATES, (after, after + _SPAN, min(orders), max(orders)))
-    found = [Fate(*row) for row in rows]
-    return [each for each in found if any(each.concerns(order, slot % LANES) for order, slot in places)], after + _SPAN
+def fates(connection: sqlite3.Connection, places: Places, after: int) -> tuple[list[Fate], int]:
+    """Rows past the number `after` that speak of these events, and how far it looked."""
+    rows = connection.execute(_FATES, (after, after + _SPAN, *places.span))
+    return [fate for fate in starmap(Fate, rows) if places.concerned(fate)], after + _SPAN
 
 
 def trimmable(connection: sqlite3.Connection, before: int, keep: int) -> int:
