@@ -12,6 +12,7 @@ from tests.handling.conftest import NewApp
 from tests.handling.flowcharts import read
 from tests.handling.stage import OrderCreated, StockReserved, caught_up, parked, pass_time, recorded, until
 from tidings import App, Event, Reject, Retry, event
+from tidings.clock import ManualClock
 from tidings.errors import UnknownEvent
 from tidings.handling.trace import Reception, Trace, Traced, mermaid, tree
 from tidings.log import START, open_log
@@ -482,6 +483,28 @@ async def test_a_rejected_event_is_dead_and_blocks_nobody(app: App) -> None:
         states = [group((await app.trace(each.id)).root, "shop.refuse").state for each in orders]
 
     assert states == ["dead", "handled"]
+
+
+async def test_what_flow_control_leaves_out_is_passed_over_and_not_said_to_be_handled(
+    app: App, clock: ManualClock
+) -> None:
+    @app.on(OrderCreated, throttle="1/10s")
+    async def first(order: OrderCreated) -> None: ...
+
+    @app.on(OrderCreated, debounce=5.0)
+    async def last(order: OrderCreated) -> None: ...
+
+    async with app.running():
+        orders = [await app.publish(OrderCreated(1, total)) for total in ("a", "b", "c")]
+        await parked(app, "retry")
+        pass_time(app, 5.0)
+        await caught_up(app)
+        await parked(app)
+
+        traces = [(await app.trace(each.id)).root for each in orders]
+        states = {name: [group(each, name).state for each in traces] for name in ("shop.first", "shop.last")}
+
+    assert states == {"shop.first": ["handled", "passed", "passed"], "shop.last": ["passed", "passed", "handled"]}
 
 
 async def test_traces_can_be_asked_for_while_handlers_run(shop: App) -> None:

@@ -15,13 +15,16 @@ from tidings.log.refusals import answered, nothing_there
 from tidings.log.sqlite.session import Session
 from tidings.log.turn import in_turn
 
-_PARKED = "p.position, p.slot, p.key, p.event_id, p.type, p.state, p.attempts, p.due, p.reason, p.detail, p.parked_at"
+_PARKED = (
+    "p.position, p.slot, p.key, p.event_id, p.type, p.state, p.attempts,"
+    " p.due, p.reason, p.detail, p.parked_at, p.changed_at, p.group_name, p.blocks"
+)
 _RECORD = "e.type, e.version, e.data, e.checksum, e.slot, e.recorded_at, e.stream, e.stream_version, e.envelope"
 _JOIN = f"""
-SELECT {_PARKED}, p.changed_at, p.group_name, p.blocks, {_RECORD}
+SELECT {_PARKED}, {_RECORD}
 FROM tidings_parked p LEFT JOIN tidings_events e ON e.position = p.position"""
 _BARE = f"""
-SELECT {_PARKED}, p.group_name, p.blocks FROM tidings_parked p
+SELECT {_PARKED} FROM tidings_parked p
 WHERE p.group_name IN (SELECT name FROM tidings_groups)"""
 _HEAD = f"{_BARE} AND p.group_name = ? AND p.key = ? AND p.blocks ORDER BY p.position LIMIT 1"
 _NO_RECORD = (None,) * 9
@@ -83,7 +86,7 @@ def deferred(connection: sqlite3.Connection, lease: Lease) -> list[Parked]:
     """Retries that hold nobody up, without their records."""
     lanes = _in_lanes(lease)
     sql = f"""
-    SELECT {_PARKED}, p.changed_at, p.group_name, p.blocks, NULL FROM tidings_parked p
+    SELECT {_PARKED}, NULL FROM tidings_parked p
     WHERE p.group_name = ? AND p.state = 'retry' AND NOT p.blocks {lanes} ORDER BY p.position"""
     return [_parked(row) for row in connection.execute(sql, (lease.group,))]
 
