@@ -5,7 +5,7 @@ the events it returned, what it set aside. A projection, an outbox, a saga and a
 a named group with a cursor.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from enum import Enum
 from typing import Any, Literal, Protocol
@@ -17,6 +17,7 @@ from tidings.log.bell import Bell
 from tidings.log.lineage import Fate, Outcome
 from tidings.log.position import START, Epoch, Position
 from tidings.log.record import Draft, Record
+from tidings.log.retention import Cut, Disk, Survey, Trimmed
 from tidings.log.timers import Timer, Timers
 
 LANES = 16
@@ -307,7 +308,10 @@ class Log(Protocol):
     def read(
         self, stream: str, *, after: int = 0, upto: int | None = None, backwards: bool = False
     ) -> AsyncIterator[Slice]:
-        """One stream's records by version, `after` excluded and `upto` included."""
+        """One stream's records by version, `after` excluded and `upto` included.
+
+        Where a stream was trimmed, the first record's version tells how much is missing: it is above 1.
+        """
 
     async def head(self) -> Position:
         """The newest position safe to read."""
@@ -316,7 +320,7 @@ class Log(Protocol):
         """The newest position given out."""
 
     async def position_at(self, moment: float) -> Position:
-        """The last position recorded before `moment` (seconds since 1970 UTC, the log's own time)."""
+        """The last position recorded before `moment` (seconds since 1970 UTC, the log's own time) that is kept."""
 
     async def find(self, event_id: str, *, prefix: bool = False) -> Slice:
         """The records with this id, of whatever source; with `prefix` some of those whose id begins so."""
@@ -346,6 +350,26 @@ class Log(Protocol):
 
     async def ring(self) -> None:
         """Wake readers for what was committed on a connection of the user's; unasked, they look twice a second."""
+
+    async def survey(self, after: Position, orders: int = 5000) -> Survey:
+        """How much of what lies in the next so many orders past `after`; what was trimmed in front is passed over."""
+
+    async def trim(
+        self, cuts: Mapping[str, Cut], after: Position = START, *, limit: int = 1000, dry_run: bool = False
+    ) -> Trimmed:
+        """Remove events of these names past `after`, in one transaction that looks at `limit` of them at most.
+
+        Whatever is asked for, these stay: what a live or paused group hears and is not past; what any group has set
+        aside; the newest event of the log, from whose time the log goes on; of a stream, its newest event and whatever
+        comes after one that stays. No position is given again, and who reads on from a trimmed one meets what is left.
+        Ids are forgotten with their events: from then on a repeated one is new. With `dry_run` it only tells.
+
+        Raises:
+            DiskFull, LogLocked, LogReadOnly: nothing was removed.
+        """
+
+    async def disk(self) -> Disk:
+        """What the log takes on disk now."""
 
     async def close(self) -> None:
         """Finish what was asked for, and let go of the files. Closing twice is harmless."""
@@ -430,6 +454,9 @@ class Ledger(Protocol):
 
         Says how many were dropped in all.
         """
+
+    async def expire(self, before: float, types: Collection[str]) -> int:
+        """Drop dead events of these names set aside before a moment (seconds since 1970); says how many."""
 
     async def set_state(self, group: str, state: Literal["live", "paused"], why: str = "") -> None:
         """Pause or resume a group, for all its members; `why` is shown to whoever looks."""

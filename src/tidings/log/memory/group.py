@@ -78,9 +78,14 @@ class KnownGroup:
         for lane in self.lanes:
             lane.position, lane.owner = order, None
 
-    def status(self, name: str, epoch: Epoch, tip: int, alive: set[str], now: float) -> GroupStatus:
+    @property
+    def slowest(self) -> int:
+        """The order up to which all is answered."""
+        return min(lane.position for lane in self.lanes)
+
+    def status(self, name: str, epoch: Epoch, before_first: int, tip: int, alive: set[str], now: float) -> GroupStatus:
         """The group as operators see it."""
-        position = min(lane.position for lane in self.lanes)
+        position = self.slowest
         states = [one.state for one in self.parked.values()]
         members = sorted({whole(lane.owner) for lane in self.lanes if lane.owner is not None} & alive)
         last_seen = now if members else self.last_seen
@@ -89,7 +94,7 @@ class KnownGroup:
             self.patterns,
             "orphaned" if now - last_seen > self.orphan_after else self.state,
             epoch.position(position),
-            tip - position,
+            tip - max(position, before_first),
             states.count("retry"),
             states.count("blocked"),
             states.count("dead"),

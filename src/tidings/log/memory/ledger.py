@@ -1,6 +1,6 @@
 """Groups, lanes and what is parked: the ledger's questions, put to the state in memory."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Literal
 
 from msgspec.structs import replace
@@ -134,7 +134,8 @@ class MemoryLedger:
         await self._ready()
         state, now = self._state, self._clock.now()
         readers = [(name, group) for name, group in sorted(state.groups.items()) if group.patterns]
-        return [group.status(name, state.epoch, state.tip, state.alive, now) for name, group in readers]
+        first = state.before_first
+        return [group.status(name, state.epoch, first, state.tip, state.alive, now) for name, group in readers]
 
     async def parked(
         self, group: str | None = None, state: str | None = None, limit: int = 1000, *, since: float = 0.0
@@ -154,13 +155,13 @@ class MemoryLedger:
         """Make one event a dead letter, so that the group passes over it."""
         await self._ready()
         state, known, order = self._state, self._state.group(group), self._state.order(position)
-        if not order:
+        record, before = state.record(order), known.parked.get(order)
+        if record is None:
             raise nothing_there(position)
-        record, before = state.records[order - 1], known.parked.get(order)
         if before is None and known.lanes[record.slot % LANES].position >= order:
             raise answered(group, position)
         event_id = next(name for (name, _), at in state.by_id.items() if at == order)
-        one = before or Parked(order, record.slot, state.keys[order - 1], event_id, record.type, "dead")
+        one = before or Parked(order, record.slot, state.keys[order], event_id, record.type, "dead")
         parked.keep(known, group, replace(one, state="dead", due=0.0, reason=reason, blocks=False), self._now())
         state.ring(control=True)
 
@@ -183,6 +184,14 @@ class MemoryLedger:
         gone = [one for one in before if one.order not in known.parked]
         self._state.fates.operated(group, "dropped", gone, self._log_time())
         self._state.ring(control=True)
+        return count
+
+    async def expire(self, before: float, types: Collection[str]) -> int:
+        """Drop dead events of these names set aside before a moment."""
+        await self._ready()
+        count = sum(parked.expire(group, before, types) for group in self._state.groups.values())
+        if count:
+            self._state.ring(control=True)
         return count
 
     async def set_state(self, group: str, state: Literal["live", "paused"], why: str = "") -> None:

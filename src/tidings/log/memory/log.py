@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Self
 
@@ -10,12 +10,13 @@ from tidings.clock import Clock, SystemClock
 from tidings.errors import LogClosed, LogError
 from tidings.events import Event
 from tidings.log.interface import ALL, ANY, Appended, Existing, Expect, Slice, Where
-from tidings.log.memory import reading
+from tidings.log.memory import reading, retention
 from tidings.log.memory.ledger import MemoryLedger
 from tidings.log.memory.state import State
 from tidings.log.memory.transaction import MemoryTransaction, no_sql
 from tidings.log.position import START, Position
 from tidings.log.record import Draft, draft, mentions
+from tidings.log.retention import Cut, Disk, Survey, Trimmed
 from tidings.log.tailing import tail
 
 _named: dict[str, State] = {}  # the logs open by name; the last to close one forgets it
@@ -118,6 +119,23 @@ class MemoryLog:
         """One look past `after` for records whose envelope speaks of one of these ids."""
         await self.ready()
         return reading.related(self._state, self._state.order(after), mentions(ids), limit)
+
+    async def survey(self, after: Position, orders: int = 5000) -> Survey:
+        """How much of what lies in the next so many orders past `after`."""
+        await self.ready()
+        return retention.survey(self._state, self._state.order(after), orders)
+
+    async def trim(
+        self, cuts: Mapping[str, Cut], after: Position = START, *, limit: int = 1000, dry_run: bool = False
+    ) -> Trimmed:
+        """Remove events of these names past `after`; see `Log.trim`."""
+        await self.ready()
+        return retention.trim(self._state, cuts, self._state.order(after), limit, dry_run=dry_run)
+
+    async def disk(self) -> Disk:
+        """Nothing: memory takes no disk."""
+        await self.ready()
+        return Disk()
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[MemoryTransaction]:

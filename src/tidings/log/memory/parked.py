@@ -1,6 +1,6 @@
 """What one group has set aside: retries, events that wait behind one, dead letters."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 
@@ -64,6 +64,14 @@ def discard(group: KnownGroup, orders: Sequence[int] | None, *, followers: bool 
     for one in chosen:
         del group.parked[one.order]
     return len(chosen)
+
+
+def expire(group: KnownGroup, before: float, types: Collection[str]) -> int:
+    """Drop dead events of these names set aside before a moment."""
+    old = [one for one in every(group) if one.state == "dead" and one.parked_at < before and one.type in types]
+    for one in old:
+        del group.parked[one.order]
+    return len(old)
 
 
 def _chosen(group: KnownGroup, orders: Sequence[int] | None) -> list[Parked]:

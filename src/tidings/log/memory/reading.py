@@ -1,5 +1,6 @@
 """The reader's questions: slices of the log, of a stream, and places by time or id."""
 
+import bisect
 import itertools
 from collections.abc import Iterator, Sequence
 
@@ -19,20 +20,20 @@ def scan(state: State, after: int, where: Where, limit: int) -> Slice:
     Raises:
         LogDamaged: a record's data is not what was written.
     """
-    upto = after
     found: list[Record] = []
-    while upto < state.tip and len(found) < limit:
-        if _is_wanted(state, upto, where):
-            found.append(state.records[upto])
-        upto += 1
-    if len(found) < limit:
-        upto = state.tip
+    for index in range(state.index_after(after), len(state.records)):
+        if len(found) == limit:
+            break
+        if _is_wanted(state, state.records[index], where):
+            found.append(state.records[index])
+    upto = found[-1].order if found and len(found) == limit else max(state.tip, after)
     return _slice(state, found, after, upto, lean=where.lean)
 
 
 def stream(state: State, name: str, after: int, upto: int | None, *, backwards: bool, batch: int) -> Iterator[Slice]:
     """One stream's records by version, a slice at a time, as they are at the first."""
-    records = state.streams.get(name, [])[after:upto]
+    last = state.versions.get(name, 0) if upto is None else upto
+    records = [record for record in state.streams.get(name, []) if after < (record.stream_version or 0) <= last]
     if backwards:
         records.reverse()
     for start in range(0, len(records), batch):
@@ -45,9 +46,10 @@ def with_id(state: State, event_id: str, *, prefix: bool = False) -> Slice:
     """The records with this id, of whatever source; with `prefix` the first few whose id begins so."""
     if prefix:
         begin = sorted((known, order) for (known, _), order in state.by_id.items() if known.startswith(event_id))
-        return _slice(state, [state.records[order - 1] for _, order in begin[:_FEW]], 0, 0)
-    orders = sorted(order for (known, _), order in state.by_id.items() if known == event_id)
-    return _slice(state, [state.records[order - 1] for order in orders], 0, 0)
+        orders = [order for _, order in begin[:_FEW]]
+    else:
+        orders = sorted(order for (known, _), order in state.by_id.items() if known == event_id)
+    return _slice(state, [record for order in orders if (record := state.record(order)) is not None], 0, 0)
 
 
 def related(state: State, after: int, mentions: Sequence[bytes], limit: int) -> Slice:
@@ -56,24 +58,24 @@ def related(state: State, after: int, mentions: Sequence[bytes], limit: int) -> 
     Raises:
         LogDamaged: a record's data is not what was written.
     """
-    speaking = (one for one in state.records[after:] if any(each in (one.envelope or b"") for each in mentions))
+    later = itertools.islice(state.records, state.index_after(after), None)
+    speaking = (one for one in later if any(each in (one.envelope or b"") for each in mentions))
     found = list(itertools.islice(speaking, limit))
     return _slice(state, found, after, found[-1].order if len(found) == limit else state.tip)
 
 
 def order_at(state: State, microseconds: int) -> int:
-    """The last order recorded before a moment."""
-    earlier = itertools.takewhile(lambda record: record.recorded_at < microseconds, state.records)
-    return sum(1 for _ in earlier)
+    """The last order recorded before a moment, of those that are kept."""
+    index = bisect.bisect_left(state.records, microseconds, key=lambda record: record.recorded_at)
+    return state.records[index - 1].order if index else 0
 
 
-def _is_wanted(state: State, index: int, where: Where) -> bool:
-    record = state.records[index]
+def _is_wanted(state: State, record: Record, where: Where) -> bool:
     return (
         (where.types is None or record.type in where.types)
         and (where.lanes is None or record.slot % LANES in where.lanes)
         and record.order not in where.passing
-        and (not where.public or state.public[index])
+        and (not where.public or record.order in state.public)
     )
 
 

@@ -1,5 +1,6 @@
 """What a log in memory holds, and how it grows; shared by all that opened it under one name."""
 
+import bisect
 import itertools
 from collections.abc import Iterable, Sequence
 
@@ -22,11 +23,14 @@ class State:
     def __init__(self) -> None:
         self.epoch = Epoch.first()
         self.bell = Bell()
-        self.records: list[Record] = []  # order n stands at n - 1
-        self.public: list[bool] = []  # beside each record
-        self.keys: list[str | None] = []
+        self.tip = 0  # the order of the newest record there ever was
+        self.trimmed = 0  # how many records there were and are not any more
+        self.records: list[Record] = []  # by order, which has holes where records were trimmed
+        self.public: set[int] = set()  # orders
+        self.keys: dict[int, str | None] = {}  # by order
         self.by_id: dict[tuple[str, str], int] = {}  # (id, source) -> order
-        self.streams: dict[str, list[Record]] = {}  # version n stands at n - 1
+        self.streams: dict[str, list[Record]] = {}  # by version, the first of which may be trimmed
+        self.versions: dict[str, int] = {}  # stream -> its newest version
         self.groups: dict[str, KnownGroup] = {}
         self.waiting = Waiting()  # to be recorded later
         self.fates = Fates()
@@ -35,9 +39,9 @@ class State:
         self.users = 0
 
     @property
-    def tip(self) -> int:
-        """The order of the newest record."""
-        return len(self.records)
+    def before_first(self) -> int:
+        """The order that all records come after."""
+        return self.records[0].order - 1 if self.records else self.tip
 
     def order(self, position: Position) -> int:
         """The order `position` stands for; see `order_of`."""
@@ -49,7 +53,7 @@ class State:
         position = self.epoch.position
         if before is not None:
             return Appended(position(before.first), position(before.last), before.stream_version, duplicate=True)
-        version = len(self.streams.get(stream, ())) if stream is not None else None
+        version = self.versions.get(stream, 0) if stream is not None else None
         if stream is not None and version is not None and not holds(expect, version):
             raise conflict(stream, expect, version)
         first = self.tip + 1
@@ -83,8 +87,16 @@ class State:
 
     def with_record(self, one: Parked) -> Parked:
         """A parked event as callers see it; without its record when the log does not have it."""
-        record = self.records[one.order - 1] if one.order <= self.tip else None
-        return replace(one, record=record, position=self.epoch.position(one.order))
+        return replace(one, record=self.record(one.order), position=self.epoch.position(one.order))
+
+    def index_after(self, order: int) -> int:
+        """Where in `records` what comes after `order` begins."""
+        return bisect.bisect_right(self.records, order, key=_order)
+
+    def record(self, order: int) -> Record | None:
+        """The record of this order, if it is there."""
+        index = self.index_after(order) - 1
+        return self.records[index] if index >= 0 and self.records[index].order == order else None
 
     def bury(self, members: Iterable[str], now: float) -> None:
         """Free the lanes of `members` in every group."""
@@ -100,8 +112,9 @@ class State:
         order = self.by_id.get((draft.id, draft.source))
         if order is None:
             return None
-        record = self.records[order - 1]
-        return order, record.stream_version, record.type, record.data, self.keys[order - 1]
+        record = self.record(order)
+        assert record is not None
+        return order, record.stream_version, record.type, record.data, self.keys[order]
 
     def _write(self, drafts: Sequence[Draft], stream: str | None, now: float) -> None:
         recorded_at = self.log_time(now)
@@ -125,8 +138,14 @@ class State:
         )
         if stream is not None:
             self.streams.setdefault(stream, []).append(record)
-            record.stream_version = len(self.streams[stream])
+            record.stream_version = self.versions[stream] = self.versions.get(stream, 0) + 1
+        self.tip = record.order
         self.records.append(record)
-        self.public.append(draft.public)
-        self.keys.append(draft.key)
+        if draft.public:
+            self.public.add(record.order)
+        self.keys[record.order] = draft.key
         self.by_id[draft.id, draft.source] = record.order
+
+
+def _order(record: Record) -> int:
+    return record.order

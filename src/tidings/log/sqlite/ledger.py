@@ -1,7 +1,7 @@
 """Groups, lanes and what is parked: the ledger's questions, as SQL run by the log's threads."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -149,6 +149,17 @@ class SqliteLedger:
     async def discard(self, group: str, orders: Sequence[int] | None = None, *, followers: bool = False) -> int:
         """Drop dead events for good, and with `followers` those that wait behind them."""
         return await self._change(group, lambda session: lineage.discard(session, group, orders, followers=followers))
+
+    async def expire(self, before: float, types: Collection[str]) -> int:
+        """Drop dead events of these names set aside before a moment."""
+
+        def run(session: Session, careful: bool) -> int:
+            count = parked.expire(session, before, types)
+            session.control = session.control or count > 0
+            return count
+
+        dropped: int = await self._threads.write(run)
+        return dropped
 
     async def set_state(self, group: str, state: Literal["live", "paused"], why: str = "") -> None:
         """Pause or resume a group."""

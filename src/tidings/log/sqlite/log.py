@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,8 @@ from tidings.events import Event
 from tidings.log.interface import ALL, ANY, Appended, Expect, Slice, Where
 from tidings.log.position import START, Position
 from tidings.log.record import draft, mentions
-from tidings.log.sqlite import lineage, reading
+from tidings.log.retention import Cut, Disk, Survey, Trimmed
+from tidings.log.sqlite import lineage, reading, retention
 from tidings.log.sqlite.existing import ExistingTransaction, existing_transaction
 from tidings.log.sqlite.opening import Parts, open_parts
 from tidings.log.sqlite.schema import tip_of
@@ -185,6 +186,36 @@ class SqliteLog:
                 connection, threads.epoch, threads.order(connection, after), mentions(ids), limit
             )
         )
+
+    async def survey(self, after: Position, orders: int = 5000) -> Survey:
+        """How much of what lies in the next so many orders past `after`."""
+        threads = self.threads
+        return await threads.read(
+            lambda connection: retention.survey(connection, threads.epoch, threads.order(connection, after), orders)
+        )
+
+    async def trim(
+        self, cuts: Mapping[str, Cut], after: Position = START, *, limit: int = 1000, dry_run: bool = False
+    ) -> Trimmed:
+        """Remove events of these names past `after`; see `Log.trim`."""
+        threads = self.threads
+        if dry_run:
+            return await threads.read(
+                lambda connection: retention.plan(
+                    connection, threads.epoch, cuts, threads.order(connection, after), limit
+                )[1]
+            )
+
+        def run(session: Session, careful: bool) -> Trimmed:
+            return retention.trim(session, cuts, threads.order(session.connection, after), limit)
+
+        # Essential: on a full disk it may use the reserve, as nothing else makes room.
+        trimmed: Trimmed = await threads.write(run, weight=limit, essential=True)
+        return trimmed
+
+    async def disk(self) -> Disk:
+        """What the file takes, and the `-wal` beside it."""
+        return await self.threads.read(lambda connection: retention.disk(connection, self.path))
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[RecordedTransaction]:

@@ -5,7 +5,7 @@ retry, or dead, holds the rest; when it is gone the next becomes the head. Nothi
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from tidings.log.interface import LANES, Held, Lease, Parked, ParkedList
@@ -188,6 +188,18 @@ def discard(session: Session, group: str, orders: Sequence[int] | None, *, follo
     """Drop dead events, and with `followers` those that wait behind them; how many in all."""
     behind = _drop_followers(session, group, orders) if followers else 0
     return behind + _each(session, "DELETE FROM tidings_parked WHERE group_name = ? AND state = 'dead'", group, orders)
+
+
+def expire(session: Session, before: float, types: Collection[str]) -> int:
+    """Drop dead events of these names set aside before a moment."""
+    marks = ",".join("?" * len(types))
+    sql = (
+        f"SELECT group_name, position FROM tidings_parked WHERE state = 'dead' AND parked_at < ? AND type IN ({marks})"
+    )
+    old = session.connection.execute(sql, (before, *types)).fetchall()
+    for group, order in old:
+        clear(session, group, [order])
+    return len(old)
 
 
 def _drop_followers(session: Session, group: str, orders: Sequence[int] | None) -> int:

@@ -33,7 +33,7 @@ def scan(connection: sqlite3.Connection, epoch: Epoch, after: int, where: Where,
     types = tuple(where.types or ())
     rows = connection.execute(_statement(where, len(types)), (after, end, *types, limit)).fetchall()
     full = len(rows) == limit
-    upto = rows[-1][0] if full else end
+    upto = rows[-1][0] if full else end if rows else _before_next(connection, end, tip)
     records = _leanest(rows, types[0], epoch) if where.lean and len(types) == 1 else checked(rows, epoch)
     return Slice(records, epoch.position(after), epoch.position(upto), at_head=upto == tip, epoch=epoch)
 
@@ -75,7 +75,7 @@ def related(connection: sqlite3.Connection, epoch: Epoch, after: int, mentions: 
 
 
 def order_at(connection: sqlite3.Connection, microseconds: int) -> int:
-    """The last order recorded before a moment: a binary search, as log time never falls."""
+    """The last kept order recorded before a moment: a binary search, as log time never falls."""
     low, high = 0, tip_of(connection)
     while low < high:
         middle = (low + high + 1) // 2
@@ -85,7 +85,15 @@ def order_at(connection: sqlite3.Connection, microseconds: int) -> int:
             low = middle
         else:
             high = row[0] - 1
-    return low
+    kept: int | None = connection.execute(
+        "SELECT max(position) FROM tidings_events WHERE position <= ?", (low,)
+    ).fetchone()[0]
+    return kept or 0
+
+
+def before_first(connection: sqlite3.Connection) -> int:
+    """The order that all kept events come after."""
+    return _before_next(connection, 0, tip_of(connection))
 
 
 def checked(rows: list[Any], epoch: Epoch) -> list[Record]:
@@ -97,6 +105,14 @@ def checked(rows: list[Any], epoch: Epoch) -> list[Record]:
     records = list(starmap(Record, rows))
     refuse_damaged(records, epoch)
     return records
+
+
+def _before_next(connection: sqlite3.Connection, order: int, tip: int) -> int:
+    """The last order before the next event past `order`: what was trimmed there is passed over at once."""
+    if order >= tip:
+        return tip
+    found = connection.execute("SELECT min(position) FROM tidings_events WHERE position > ?", (order,)).fetchone()[0]
+    return tip if found is None else int(found) - 1
 
 
 def _leanest(rows: list[Any], only: str, epoch: Epoch) -> list[Record]:

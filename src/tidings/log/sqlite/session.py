@@ -28,6 +28,7 @@ FROM sqlite_sequence WHERE name = 'tidings_events'"""
 _SET_VERSION = """
 INSERT INTO tidings_streams(stream, version) VALUES (?, ?)
 ON CONFLICT (stream) DO UPDATE SET version = excluded.version"""
+_DELETE = "DELETE FROM tidings_events WHERE position = ?"
 _RECORDED = "SELECT position, stream_version, type, data, key FROM tidings_events WHERE id = ? AND source = ?"
 
 
@@ -38,6 +39,7 @@ class Session:
         self.connection = connection
         self.epoch = epoch
         self.writes = 0  # anything this transaction has changed; a job that changed nothing can fail alone
+        self.removed = 0  # events trimmed
         self.control = False  # members, lanes, or an operator's wishes are changed
         self.is_news = False  # somebody has committed events elsewhere, and asks that the bell be rung for them
         self.first_tip, recorded_at = _tip(connection)
@@ -87,6 +89,13 @@ class Session:
         """The orders of those that are recorded already."""
         self.flush()
         return [row[0] for row in map(self._row, drafts) if row is not None]
+
+    def remove(self, orders: Sequence[int]) -> None:
+        """Trim these events."""
+        self.flush()
+        self.writes += 1
+        self.removed += len(orders)
+        self.connection.executemany(_DELETE, [(order,) for order in orders])
 
     def flush(self) -> None:
         """Write what was gathered."""

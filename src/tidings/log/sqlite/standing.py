@@ -14,6 +14,7 @@ from tidings.log.balance import whole
 from tidings.log.interface import Group, GroupStatus, Report
 from tidings.log.position import Epoch
 from tidings.log.sqlite.members import Members
+from tidings.log.sqlite.reading import before_first
 from tidings.log.sqlite.schema import create_lanes, tip_of
 from tidings.log.sqlite.session import Session
 
@@ -56,14 +57,14 @@ def see(session: Session, members: Sequence[str], seen: float) -> None:
 
 def statuses(connection: sqlite3.Connection, members: Members, epoch: Epoch, now: float) -> list[GroupStatus]:
     """Every group that reads, as operators see it."""
-    tip = tip_of(connection)
+    tip, first = tip_of(connection), before_first(connection)
     rows = connection.execute(_GROUPS).fetchall()
     owners = {whole(owner) for row in rows for owner in _owners(row)}
     alive = {member for member in owners if members.is_alive(member)}
-    return [_status(row, tip, epoch, members, alive, now) for row in rows]
+    return [_status(row, first, tip, epoch, members, alive, now) for row in rows]
 
 
-def _status(row: Any, tip: int, epoch: Epoch, members: Members, alive: set[str], now: float) -> GroupStatus:
+def _status(row: Any, first: int, tip: int, epoch: Epoch, members: Members, alive: set[str], now: float) -> GroupStatus:
     name, patterns, state, why, note, seen, orphan_after, position, retry, blocked, dead, _, reports = row
     owners = {whole(owner) for owner in _owners(row)}
     there = sorted(owners & alive)
@@ -74,7 +75,7 @@ def _status(row: Any, tip: int, epoch: Epoch, members: Members, alive: set[str],
         tuple(msgspec.json.decode(patterns)),
         "orphaned" if now - seen > orphan_after else state,
         epoch.position(position),
-        tip - position,
+        tip - max(position, first),
         retry,
         blocked,
         dead,

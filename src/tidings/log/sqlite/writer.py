@@ -280,7 +280,7 @@ class Writer:
             self.hook("committed")
             self._recorded_at = session.recorded_at
             self._ring(session)
-            grown = session.tip - session.first_tip
+            grown = session.tip - session.first_tip + session.removed
             if self._sidecar.add_weight(4 + jobs // 4 + grown // 8, _CHECKPOINT_WEIGHT):
                 self._checkpoint("PASSIVE")
                 self._sidecar.fill_reserve()

@@ -37,7 +37,7 @@ def raises(kind: type[_Error]) -> Iterator[Refused[_Error]]:
         raise AssertionError(f"{kind.__name__} was expected, and nothing was raised")
 
 
-def new_event(number: int, *, source: str = "shop", type: str = "order:created", **attributes: Any) -> Event:
+def new_event(number: int | str, *, source: str = "shop", type: str = "order:created", **attributes: Any) -> Event:
     """The event `id-<number>`; its data says the number unless `attributes` say otherwise."""
     return Event(id=f"id-{number}", source=source, type=type, **{"data": {"number": number}, **attributes})
 
