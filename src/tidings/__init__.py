@@ -27,7 +27,7 @@ if typing.TYPE_CHECKING:
         Throttle,
         Tick,
     )
-    from tidings.log import Log, Transaction
+    from tidings.log import Log, Retain, Transaction
 
 __version__ = "0.1.0"
 
@@ -50,6 +50,7 @@ __all__ = [
     "Log",
     "Rate",
     "Reject",
+    "Retain",
     "Retry",
     "Throttle",
     "Tick",
@@ -82,7 +83,7 @@ _HOMES = {
         "Throttle",
         "Tick",
     ),
-    "tidings.log": ("Log", "Transaction"),
+    "tidings.log": ("Log", "Retain", "Transaction"),
 }
 
 

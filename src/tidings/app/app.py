@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import inspect
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime, timedelta
 from types import ModuleType
@@ -49,8 +49,10 @@ from tidings.handling.schedule import Spoken
 from tidings.handling.schedule import schedule as schedule_of
 from tidings.handling.subscription import Subscription, subscription
 from tidings.handling.trace import DEPTH, LIMIT, Trace, trace
-from tidings.log import Log, open_log
+from tidings.handling.trimmer import Trimmer
+from tidings.log import Log, Retain, open_log
 from tidings.log.interface import ORPHAN_AFTER
+from tidings.log.retention import Retention
 
 AnyHandler = TypeVar("AnyHandler", bound=Handler)
 AnyStart = TypeVar("AnyStart", bound=Callable[[], Any])
@@ -66,6 +68,7 @@ class App:
     A group that nobody has run for `orphan_after` seconds is an orphan: nothing is kept for it any more. `alerts` says
     when groups in need are told of by events, see `tidings.handling.alerts`; None: never.
     What each group did with an event is kept for `lineage` (7 days, or False), for `trace` to tell.
+    `retain` says by pattern how long events are kept, the first that fits deciding: without it, all of them, for ever.
 
     Raises:
         ConfigurationError, InvalidName: the parts do not fit together.
@@ -86,6 +89,7 @@ class App:
         orphan_after: float = ORPHAN_AFTER,
         alerts: Alerts | None = Alerts(),  # noqa: B008  # it is frozen
         lineage: bool | timedelta = True,
+        retain: Mapping[str, Retain] | None = None,
     ) -> None:
         self.name = check_name(name)
         self.log_url, self.broker_url = log_and_broker(url, log, broker)
@@ -97,6 +101,7 @@ class App:
         self._orphan_after = orphan_after
         self._alerts = alerts
         self._kept_for = kept_for(lineage)
+        self.retention = Retention(retain or {})
         self._contracts = list(contracts)
         self._metrics = metrics
         self._subscriptions: list[Subscription] = []
@@ -507,7 +512,8 @@ class App:
     def _chores(self) -> list[Chore]:
         """What one of the application's processes does for all."""
         forgetting = LineageChore(self.log, self._kept_for or KEPT)  # what was kept before it was switched off too
-        return [Firing(self.name, self.log, self._every), forgetting, *self._watching()]
+        trimming = [Trimmer(self.log, self.retention, self.clock)] if self.retention.rules else []
+        return [Firing(self.name, self.log, self._every), forgetting, *trimming, *self._watching()]
 
     def _watching(self) -> list[Chore]:
         if self._alerts is None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from tidings.clock import Clock
+from tidings.errors import Fenced
 from tidings.handling.batch import Batch
 from tidings.handling.delivery import Item
 from tidings.handling.outgoing import Effect, divided
@@ -144,7 +145,11 @@ class Settling:
         self._gauge.count(settlement)
 
     async def complete(self, items: list[Item]) -> None:
-        """Make lean records whole: read them again, with all their columns."""
+        """Make lean records whole: read them again, with all their columns.
+
+        Raises:
+            Unsettled: some were trimmed meanwhile, which happens only when another member has settled them.
+        """
         lean = {item.record.order: item for item in items if item.record.envelope is None}
         if not lean:
             return
@@ -155,6 +160,8 @@ class Settling:
                 if record.order in lean:
                     _fill(lean[record.order].record, record)
             after = found.records[-1].order if found.records else last
+        if any(item.record.envelope is None for item in lean.values()):
+            raise Unsettled(Fenced(self._group, self.held.member))
 
     def _measure(self) -> None:
         """Once a batch, tell what was done."""

@@ -21,6 +21,7 @@ from tidings.log.lineage import Fate, Outcome
 from tidings.log.open import open_log
 from tidings.log.position import START
 from tidings.log.record import Draft, Record
+from tidings.log.retention import Retain
 from tidings.log.timers import Fired, Timer, Timers
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Outcome",
     "Parked",
     "Record",
+    "Retain",
     "Settlement",
     "Slice",
     "Timer",

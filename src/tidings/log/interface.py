@@ -352,7 +352,7 @@ class Log(Protocol):
         """Wake readers for what was committed on a connection of the user's; unasked, they look twice a second."""
 
     async def survey(self, after: Position, orders: int = 5000) -> Survey:
-        """How much of what lies in the next so many orders past `after`; what was trimmed in front is passed over."""
+        """How much of what lies in the next so many orders past `after`; the survey begins behind what was trimmed."""
 
     async def trim(
         self, cuts: Mapping[str, Cut], after: Position = START, *, limit: int = 1000, dry_run: bool = False

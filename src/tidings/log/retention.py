@@ -17,7 +17,7 @@ from tidings.log.position import Position
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _BYTES: Final = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _AMOUNT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*")
-OVERHEAD: Final = 220  # bytes, about, that an event takes beside its data and envelope: columns and index entries
+OVERHEAD: Final = 170  # bytes, about, that an event takes beside its data and envelope: columns and index entries
 
 
 class Retain(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +115,7 @@ class Kind(NamedTuple):
 
 
 class Survey(msgspec.Struct):
-    """What lies between two places: how much of each kind, and how much was ever trimmed from this log."""
+    """What lies between two places: how much of each kind; and how many events were ever trimmed from this log."""
 
     after: Position
     upto: Position

@@ -18,7 +18,7 @@ def survey(state: State, after: int, orders: int) -> Survey:
         tally = Tally(1, _bytes(record), record.recorded_at)
         kinds.setdefault(Kind(record.type, record.stream is not None), Tally()).add(tally)
     position = state.epoch.position
-    return Survey(position(after), position(upto), upto >= state.tip, kinds, state.trimmed)
+    return Survey(position(begin), position(upto), upto >= state.tip, kinds, state.trimmed)
 
 
 def trim(state: State, cuts: Mapping[str, Cut], after: int, limit: int, *, dry_run: bool) -> Trimmed:

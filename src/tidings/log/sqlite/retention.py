@@ -42,12 +42,13 @@ def survey(connection: sqlite3.Connection, epoch: Epoch, after: int, orders: int
     """How much of what there is in the next so many orders."""
     tip = tip_of(connection)
     first = connection.execute(_NEXT, (after,)).fetchone()[0]
-    upto = max(after, tip if first is None else min(first - 1 + orders, tip))
-    rows = connection.execute(_KINDS, (after, upto)).fetchall()
+    begin = max(after, tip if first is None else first - 1)
+    upto = max(min(begin + orders, tip), begin)
+    rows = connection.execute(_KINDS, (begin, upto)).fetchall()
     kinds = {
         Kind(type_, bool(in_stream)): Tally(events, size, oldest) for type_, in_stream, events, size, oldest in rows
     }
-    return Survey(epoch.position(after), epoch.position(upto), upto >= tip, kinds, _trimmed(connection))
+    return Survey(epoch.position(begin), epoch.position(upto), upto >= tip, kinds, _trimmed(connection))
 
 
 def plan(
