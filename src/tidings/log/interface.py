@@ -294,6 +294,16 @@ class Log(Protocol):
     async def absorb(self, events: Sequence[Event], *, public: bool = False) -> int:
         """Record those not yet recorded, and say how many were new: the inbox."""
 
+    async def adopt(self, events: Sequence[Event], public: Sequence[bool]) -> int:
+        """Record what another log had recorded, as far as it is not, all or none; says how many were new.
+
+        An event with a stream takes the version it names: the next one or, in a stream without events, any.
+
+        Raises:
+            VersionConflict: a stream does not stand right before the version that its event names.
+            InvalidEvent: an event names a stream without a version.
+        """
+
     async def scan(self, after: Position, where: Where = ALL, limit: int = 500) -> Slice:
         """One look past `after`, without waiting.
 

@@ -37,6 +37,14 @@ class Draft(msgspec.Struct, gc=False):
     checksum: int
 
 
+class Adopted(msgspec.Struct, gc=False):
+    """One event that another log had recorded, with its place in a stream."""
+
+    draft: Draft
+    stream: str | None
+    version: int  # in the stream; 0 without one
+
+
 class Record(msgspec.Struct, gc=False):
     """One event as the log holds it, raw. Lean reads leave out what stands after `checksum`."""
 
@@ -101,6 +109,18 @@ def draft(event: Event, *, public: bool, stream: str | None = None) -> Draft:
     slot = crc32((key or stream or event.id).encode()) & (SLOTS - 1)
     checksum = crc32(data) | _envelope_crc(event.type, event.version, envelope) << 32
     return Draft(event.id, event.source, event.type, event.version, slot, key, public, envelope, data, checksum)
+
+
+def adopted(event: Event, *, public: bool) -> Adopted:
+    """Write down an event that another log had recorded.
+
+    Raises:
+        InvalidEvent: it names a stream without a version; or see `draft`.
+    """
+    if event.stream is not None and not event.stream_version:
+        raise InvalidEvent("stream_version", f"it is of the stream {event.stream!r}: say which", event_id=event.id)
+    version = event.stream_version or 0 if event.stream is not None else 0
+    return Adopted(draft(event, public=public, stream=event.stream), event.stream, version)
 
 
 def restore(record: Record, position: str, data: Any = msgspec.UNSET) -> Event:

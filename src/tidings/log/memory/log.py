@@ -15,7 +15,7 @@ from tidings.log.memory.ledger import MemoryLedger
 from tidings.log.memory.state import State
 from tidings.log.memory.transaction import MemoryTransaction, no_sql
 from tidings.log.position import START, Position
-from tidings.log.record import Draft, draft, mentions
+from tidings.log.record import Draft, adopted, draft, mentions
 from tidings.log.retention import Cut, Disk, Survey, Trimmed
 from tidings.log.tailing import tail
 
@@ -78,6 +78,12 @@ class MemoryLog:
         await self.ready()
         self._note_duplicates(drafts)
         return self._state.absorb(drafts, self._clock.now())
+
+    async def adopt(self, events: Sequence[Event], public: Sequence[bool]) -> int:
+        """Record what another log had recorded, as far as it is not; see `Log.adopt`."""
+        given = [adopted(event, public=shown) for event, shown in zip(events, public, strict=True)]
+        await self.ready()
+        return self._state.adopt(given, self._clock.now())
 
     async def scan(self, after: Position, where: Where = ALL, limit: int = 500) -> Slice:
         """One look past `after`, without waiting."""

@@ -13,7 +13,7 @@ from tidings.log.memory.group import KnownGroup
 from tidings.log.memory.lineage import Fates
 from tidings.log.memory.waiting import Waiting
 from tidings.log.position import Epoch, Position, order_of
-from tidings.log.record import Draft, Record
+from tidings.log.record import Adopted, Draft, Record
 from tidings.log.refusals import no_group
 
 
@@ -74,6 +74,23 @@ class State:
     def log_time(self, now: float) -> int:
         """Microseconds since 1970, which never fall, whatever the clock does."""
         return max(int(now * 1e6), self.records[-1].recorded_at if self.records else 0)
+
+    def adopt(self, given: Sequence[Adopted], now: float) -> int:
+        """Record those that are not recorded, each where its stream says, or none; how many."""
+        first = {id(draft) for draft in distinct([one.draft for one in given])}
+        new = [one for one in given if id(one.draft) in first and (one.draft.id, one.draft.source) not in self.by_id]
+        versions: dict[str, int] = {}
+        for one in new:
+            if one.stream is not None:
+                version = versions.get(one.stream, self.versions.get(one.stream, 0))
+                if version and one.version != version + 1:
+                    raise conflict(one.stream, one.version - 1, version)
+                versions[one.stream] = one.version
+        for one in new:
+            if one.stream is not None:
+                self.versions[one.stream] = one.version - 1
+            self._write([one.draft], one.stream, now)
+        return len(new)
 
     def group(self, name: str) -> KnownGroup:
         """A group that an operator named.

@@ -13,7 +13,7 @@ from tidings.errors import LogError
 from tidings.events import Event
 from tidings.log.interface import ALL, ANY, Appended, Expect, Slice, Where
 from tidings.log.position import START, Position
-from tidings.log.record import draft, mentions
+from tidings.log.record import adopted, draft, mentions
 from tidings.log.retention import Cut, Disk, Survey, Trimmed
 from tidings.log.sqlite import lineage, reading, retention
 from tidings.log.sqlite.existing import ExistingTransaction, existing_transaction
@@ -127,6 +127,14 @@ class SqliteLog:
             return session.absorb(drafts, careful=careful)[0]
 
         new: int = await self.threads.write(run, weight=len(drafts))
+        return new
+
+    async def adopt(self, events: Sequence[Event], public: Sequence[bool]) -> int:
+        """Record what another log had recorded, as far as it is not; see `Log.adopt`."""
+        given = [adopted(event, public=shown) for event, shown in zip(events, public, strict=True)]
+        if not given:
+            return 0
+        new: int = await self.threads.write(lambda session, careful: session.adopt(given), weight=len(given))
         return new
 
     async def scan(self, after: Position, where: Where = ALL, limit: int = 500) -> Slice:

@@ -13,7 +13,7 @@ from tidings.errors import StreamClosed
 from tidings.log.expectation import conflict, distinct, holds, recorded_before
 from tidings.log.interface import ANY, Appended, Expect
 from tidings.log.position import Epoch
-from tidings.log.record import Draft
+from tidings.log.record import Adopted, Draft
 
 logger = logging.getLogger("tidings")
 _COLUMNS = 14
@@ -89,6 +89,24 @@ class Session:
         """The orders of those that are recorded already."""
         self.flush()
         return [row[0] for row in map(self._row, drafts) if row is not None]
+
+    def adopt(self, given: Sequence[Adopted]) -> int:
+        """Record those that are not recorded, each where its stream says; how many."""
+        self.flush()
+        new = {id(one) for one in distinct([one.draft for one in given]) if not self._is_recorded(one)}
+        for one in given:
+            if id(one.draft) not in new:
+                continue
+            if one.stream is None:
+                self._gather([one.draft], None, None)
+                continue
+            version = self._version(one.stream)
+            if version and one.version != version + 1:
+                raise conflict(one.stream, one.version - 1, version)
+            self._versions[one.stream] = one.version
+            self.connection.execute(_SET_VERSION, (one.stream, one.version))
+            self._gather([one.draft], one.stream, one.version - 1)
+        return len(new)
 
     def remove(self, orders: Sequence[int]) -> None:
         """Trim these events."""

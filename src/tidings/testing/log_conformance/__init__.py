@@ -29,6 +29,7 @@ from tidings.testing.log_conformance.watching import *
 from tidings.testing.log_conformance.timers import *
 from tidings.testing.log_conformance.lineage import *
 from tidings.testing.log_conformance.retention import *
+from tidings.testing.log_conformance.adopting import *
 from tidings.testing.log_conformance.durability import *
 
 __all__ = [name for name in globals() if name.startswith("test_")]  # the runner finds what stands here
