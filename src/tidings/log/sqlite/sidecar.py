@@ -48,7 +48,7 @@ class Sidecar:
         self.members = self.folder / "members"
         try:
             _check_place(database)
-            os.close(os.open(database, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            _create(database)
             for folder in (self.folder, self.members):
                 folder.mkdir(mode=0o700, exist_ok=True)
             self._lock = _open(self.folder / "lock")
@@ -152,6 +152,19 @@ class Sidecar:
 
 def _open(path: Path) -> int:
     return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+
+def _create(database: Path) -> None:
+    """Make the file, readable by its owner only, unless it is there.
+
+    One that is there is not even opened: closing any descriptor of a file drops the locks that SQLite has on it in this
+    process, and the next process to close the log would take the `-wal` away from under us.
+    """
+    try:
+        os.close(os.open(database, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        if not os.access(database, os.R_OK | os.W_OK):
+            raise LogReadOnly(str(database)) from None
 
 
 def _check_place(database: Path) -> None:
