@@ -1,4 +1,4 @@
-"""One process may have a log open twice, as its own and as a bus: the kernel's locks must outlive the second opening."""
+"""One process may have a log open twice, as its own and as a bus: its locks must outlive the second opening."""
 
 import asyncio
 import sys

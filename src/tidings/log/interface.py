@@ -8,6 +8,7 @@ a named group with a cursor.
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from enum import Enum
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -19,6 +20,7 @@ from tidings.log.position import START, Epoch, Position
 from tidings.log.record import Draft, Record
 from tidings.log.retention import Cut, Disk, Survey, Trimmed
 from tidings.log.timers import Timer, Timers
+from tidings.log.verifying import Examined
 
 LANES = 16
 ORPHAN_AFTER = 7 * 86_400.0  # seconds
@@ -380,6 +382,30 @@ class Log(Protocol):
 
     async def disk(self) -> Disk:
         """What the log takes on disk now."""
+
+    async def shrink(self) -> None:
+        """Give the room that trimming has freed back to the disk; whoever wants to write waits meanwhile.
+
+        Raises:
+            DiskFull: there is no room to write the log anew beside itself; nothing has changed.
+        """
+
+    def verify(self, backup: Path | None = None) -> AsyncIterator[Examined]:
+        """Read everything, in steps, and say what is wrong: of this log, or of a backup of it.
+
+        Raises:
+            LogDamaged: it cannot be read at all.
+        """
+
+    async def backup(self, path: Path, progress: Callable[[int, int], None] | None = None) -> None:
+        """Copy all that is recorded now to a new file, while others go on writing; `progress` is told how much of it.
+
+        It is called on another thread. Opened as a log, the copy begins a new epoch.
+
+        Raises:
+            ConfigurationError: the file exists, or this log cannot be copied.
+            DiskFull: there was no room for it; nothing is left there.
+        """
 
     async def close(self) -> None:
         """Finish what was asked for, and let go of the files. Closing twice is harmless."""

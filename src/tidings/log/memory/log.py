@@ -2,22 +2,24 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Self
 
 from tidings.clock import Clock, SystemClock
 from tidings.errors import LogClosed, LogError
 from tidings.events import Event
 from tidings.log.interface import ALL, ANY, Appended, Existing, Expect, Slice, Where
-from tidings.log.memory import reading, retention
+from tidings.log.memory import reading, retention, verify
 from tidings.log.memory.ledger import MemoryLedger
 from tidings.log.memory.state import State
-from tidings.log.memory.transaction import MemoryTransaction, no_sql
+from tidings.log.memory.transaction import MemoryTransaction, no_file, no_sql
 from tidings.log.position import START, Position
 from tidings.log.record import Draft, adopted, draft, mentions
 from tidings.log.retention import Cut, Disk, Survey, Trimmed
 from tidings.log.tailing import tail
+from tidings.log.verifying import Examined
 
 _named: dict[str, State] = {}  # the logs open by name; the last to close one forgets it
 
@@ -142,6 +144,21 @@ class MemoryLog:
         """Nothing: memory takes no disk."""
         await self.ready()
         return Disk()
+
+    async def shrink(self) -> None:
+        """Nothing: what was trimmed has left the memory."""
+        await self.ready()
+
+    async def verify(self, backup: Path | None = None) -> AsyncIterator[Examined]:
+        """Look at every record; see `Log.verify`."""
+        if backup is not None:
+            raise no_file()
+        await self.ready()
+        yield verify.examine(self._state)
+
+    async def backup(self, path: Path, progress: Callable[[int, int], None] | None = None) -> None:
+        """Refused: there is no file to copy."""
+        raise no_file()
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[MemoryTransaction]:

@@ -45,3 +45,8 @@ def no_sql() -> ConfigurationError:
     return ConfigurationError(
         "a log in memory has no SQL for tx, recorded writes or your own connection: use sqlite:///file.db"
     )
+
+
+def no_file() -> ConfigurationError:
+    """The error for who wants a copy of what lies in no file."""
+    return ConfigurationError("a log in memory has no file to copy: export its events, or use sqlite:///file.db")

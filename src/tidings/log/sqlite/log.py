@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from tidings.clock import Clock, SystemClock
+from tidings.concurrency import DedicatedThread
 from tidings.errors import LogError
 from tidings.events import Event
 from tidings.log.interface import ALL, ANY, Appended, Expect, Slice, Where
@@ -16,13 +17,16 @@ from tidings.log.position import START, Position
 from tidings.log.record import adopted, draft, mentions
 from tidings.log.retention import Cut, Disk, Survey, Trimmed
 from tidings.log.sqlite import lineage, reading, retention
+from tidings.log.sqlite.backup import back_up, shrink
 from tidings.log.sqlite.existing import ExistingTransaction, existing_transaction
 from tidings.log.sqlite.opening import Parts, open_parts
 from tidings.log.sqlite.schema import tip_of
 from tidings.log.sqlite.session import Session
 from tidings.log.sqlite.transaction import RecordedTransaction, fetch_within, run_writes
+from tidings.log.sqlite.verify import examine
 from tidings.log.sqlite.watch import drain, unwatch, watch
 from tidings.log.tailing import tail
+from tidings.log.verifying import Examined
 
 
 class SqliteLog:
@@ -36,6 +40,7 @@ class SqliteLog:
         self.ledger = parts.ledger
         self.threads = parts.threads
         self._sidecar = parts.sidecar
+        self._lock_timeout = parts.lock_timeout
         self._watched: dict[asyncio.AbstractEventLoop, int] = {}
         self.bell.on_listen = self._watch_bell
 
@@ -225,6 +230,26 @@ class SqliteLog:
         """What the file takes, and the `-wal` beside it."""
         return await self.threads.read(lambda connection: retention.disk(connection, self.path))
 
+    async def shrink(self) -> None:
+        """Give the room that trimming has freed back to the disk."""
+        await _apart("shrink", lambda: shrink(self.path, self._lock_timeout))
+
+    async def verify(self, backup: Path | None = None) -> AsyncIterator[Examined]:
+        """Read everything, in steps, and say what is wrong; see `Log.verify`."""
+        thread = DedicatedThread("tidings-verify")
+        steps = examine(backup or self.path, is_alone=backup is not None)
+        try:
+            while (step := await thread.call(lambda: next(steps, None))) is not None:
+                yield step
+        finally:
+            _ = thread.call(steps.close)
+            thread.close(wait=False)
+
+    async def backup(self, path: Path, progress: Callable[[int, int], None] | None = None) -> None:
+        """Copy all that is recorded now to a new file; see `Log.backup`."""
+        told = progress or (lambda done, of: None)
+        await _apart("backup", lambda: back_up(self.path, path.absolute(), told))
+
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[RecordedTransaction]:
         """A transaction of the caller's own, committed when the block ends and forgotten when it raises.
@@ -296,3 +321,12 @@ class SqliteLog:
         head = self._sidecar.read_head()
         if head is not None:
             self.bell.news(self.threads.epoch.position(head.tip), head.control)
+
+
+async def _apart(name: str, work: Callable[[], None]) -> None:
+    """Do long work on a thread of its own, so that neither readers nor writers queue behind it."""
+    thread = DedicatedThread(f"tidings-{name}")
+    try:
+        await thread.call(work)
+    finally:
+        thread.close(wait=False)

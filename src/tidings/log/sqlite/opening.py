@@ -26,6 +26,7 @@ class Parts(NamedTuple):
     threads: Threads
     bell: Bell
     ledger: SqliteLedger
+    lock_timeout: float
 
 
 def open_parts(path: Path, clock: Clock, synchronous: str, lock_timeout: float, lease: float) -> Parts:
@@ -47,7 +48,7 @@ def open_parts(path: Path, clock: Clock, synchronous: str, lock_timeout: float, 
     writer = Writer(writing, sidecar, lives[-1], clock, lock_timeout=lock_timeout, on_commit=committed)
     threads = Threads(reading, writer, sidecar, lives)
     ledger = SqliteLedger(threads, Members(sidecar.members, lease), sidecar, bell, clock)
-    return Parts(path, sidecar, threads, bell, ledger)
+    return Parts(path, sidecar, threads, bell, ledger, lock_timeout)
 
 
 def _connections(
