@@ -4,10 +4,13 @@ from typing import Annotated
 
 import typer
 
+from tidings.cli.backup import backup
 from tidings.cli.dead import dead
 from tidings.cli.demo import demo
 from tidings.cli.describe import describe
+from tidings.cli.export import export
 from tidings.cli.groups import groups
+from tidings.cli.importing import import_
 from tidings.cli.publish import publish
 from tidings.cli.replay import replay
 from tidings.cli.run import run
@@ -15,6 +18,8 @@ from tidings.cli.show import show
 from tidings.cli.tail import tail
 from tidings.cli.timers import timers
 from tidings.cli.trace import trace
+from tidings.cli.trim import trim
+from tidings.cli.verify import verify
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -46,4 +51,9 @@ cli.add_typer(dead, name="dead")
 cli.add_typer(timers, name="timers")
 cli.command(epilog="Example: tidings replay shop.show --to 2026-01-31T12:00")(replay)
 cli.command(epilog="Example: tidings describe --app shop:app --json")(describe)
+cli.command(epilog="Example: tidings trim 'debug:**' --age 7d --dry-run")(trim)
+cli.command(epilog="Example: tidings verify --app shop:app")(verify)
+cli.command(epilog="Example: tidings backup /backups/shop.db --verify")(backup)
+cli.command(epilog="Example: tidings export events.jsonl --types 'order:*'")(export)
+cli.command("import", epilog="Example: tidings import events.jsonl --url sqlite:///copy.db")(import_)
 cli.add_typer(demo, name="demo")

@@ -29,6 +29,16 @@ def moment(time: datetime) -> str:
     return time.astimezone().isoformat(timespec="milliseconds")
 
 
+def size(count: int) -> str:
+    """Bytes as people read them: `1.5 GB`."""
+    amount = float(count)
+    for unit in ("B", "KB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:,.3g} TB"
+
+
 def without_password(url: str | None) -> str | None:
     """An address that may be shown."""
     if url is None:

@@ -4,7 +4,9 @@ What an event is goes along: ids, names, data digit for digit, key, causes, head
 it is public. Where it stood (position, time of recording) is the log's own, and is new in another log.
 """
 
+import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from typing import BinaryIO
 
 import msgspec
 
@@ -19,6 +21,7 @@ PUBLIC = "tidingspublic"  # the extension that says whether outbound relays it, 
 _EVENTS = 1000  # a batch
 _BYTES = 4 << 20  # a batch of large events is a shorter one
 _raw_decoder = msgspec.json.Decoder(msgspec.Raw)
+_CHUNK = 1 << 16  # bytes read at a time when looking back
 _LONGEST = 64 << 20  # bytes of one line: who writes longer ones has forgotten a line's end
 
 
@@ -102,6 +105,23 @@ def last_position(line: bytes) -> Position:
     return position
 
 
+def whole_lines(file: BinaryIO) -> tuple[int, bytes]:
+    """Where the last whole line of an export ends, and that line; what was cut short after it does not count."""
+    end = _behind_line(file, file.seek(0, os.SEEK_END))
+    start = _behind_line(file, end - 1) if end else 0
+    file.seek(start)
+    return end, file.read(end - start)
+
+
+def lines_of(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of an import; of one that is too long to be an event no more than that is read."""
+    while line := file.readline(_LONGEST + 1):
+        rest = line
+        while len(rest) > _LONGEST and not rest.endswith(b"\n"):
+            rest = file.readline(_LONGEST + 1)
+        yield line
+
+
 async def _adopt(log: Log, parsed: Sequence[tuple[int, Event, bool]], wrong: list[Wrong]) -> int:
     """Record them together; when one is refused, one by one, to tell which."""
     try:
@@ -171,3 +191,15 @@ def _batches(lines: Iterable[bytes], first: int) -> Iterator[tuple[int, list[byt
             first, batch, size = first + len(batch), [], 0
     if batch:
         yield first, batch
+
+
+def _behind_line(file: BinaryIO, end: int) -> int:
+    """The place behind the last line's end before `end`."""
+    while end > 0:
+        start = max(end - _CHUNK, 0)
+        file.seek(start)
+        found = file.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
