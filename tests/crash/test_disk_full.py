@@ -77,7 +77,7 @@ async def test_a_consumer_on_a_full_disk_loses_no_answer_and_goes_on_when_there_
     assert [number for account, number in booked if account == "poison"] == [1, 2, 3]
 
 
-def _small_disk(folder: Path) -> tuple[str, ...] | None:
+def small_disk(folder: Path) -> tuple[str, ...] | None:
     """The words before a command that see 8 MB at `folder`, where the system lets us have such a thing."""
     folder.mkdir()
     words = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c")
@@ -89,7 +89,7 @@ def _small_disk(folder: Path) -> tuple[str, ...] | None:
 
 
 def test_on_a_disk_that_is_really_full_the_reserve_keeps_the_dead_letters(start: Start, tmp_path: Path) -> None:
-    before = _small_disk(tmp_path / "disk")
+    before = small_disk(tmp_path / "disk")
     if before is None:
         pytest.skip("no file system of our own can be mounted here (unshare --user --mount)")
 
