@@ -8,8 +8,8 @@ from tidings.log.census import Census
 from tidings.log.retention import Retention, Trimmed
 from tidings.log.trimming import sweep
 
-LOOK = 5.0  # seconds from the end of one round to the next
-REST = 9.0  # times as long as a step took: a tenth of the time is trimming's, and handlers and publishers hardly notice
+LOOK = 5.0  # seconds from the start, which has better things to do, to the first round, and from one to the next
+REST = 19.0  # times as long as a step took: handlers and publishers have the other nineteen parts of the time
 
 
 class Trimmer:
@@ -21,10 +21,19 @@ class Trimmer:
         self._clock = clock
         self._census = Census()
         self._round: AsyncIterator[Trimmed] | None = None
+        self._due = clock.monotonic() + LOOK
 
     async def run(self, now: float) -> float:
-        """One step of the round at hand."""
+        """One step of the round at hand, unless it is asked too early."""
         began = self._clock.monotonic()
+        if began >= self._due:
+            more = await self._step(now)
+            ended = self._clock.monotonic()
+            self._due = ended + (REST * (ended - began) if more else LOOK)
+        return self._clock.now() + self._due - self._clock.monotonic()
+
+    async def _step(self, now: float) -> bool:
+        """False when that was the round's last."""
         if self._round is None:
             self._round = sweep(self._log, self._retention, self._census, now)
         try:
@@ -32,6 +41,6 @@ class Trimmer:
         except BaseException as ended:
             self._round = None
             if isinstance(ended, StopAsyncIteration):
-                return now + LOOK
+                return False
             raise
-        return now + REST * (self._clock.monotonic() - began)
+        return True

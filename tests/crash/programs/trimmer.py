@@ -9,22 +9,20 @@ import sys
 from tests.crash.programs.coins import CoinPaid, paid
 from tests.crash.programs.talk import say
 from tidings import App, Retain
-from tidings.handling.trimmer import Trimmer
+from tidings.log.census import Census
 from tidings.log.retention import Retention
+from tidings.log.trimming import sweep
 
 RULES = Retention({"coin:paid": Retain(consumed=True)})
 
 
 async def trim(app: App) -> None:
     """Round after round."""
-    trimmer = Trimmer(app.log, RULES, app.clock)
-    before = (await app.log.survey("")).trimmed
+    census = Census()
     while True:
-        await trimmer.run(app.clock.now())
-        trimmed = (await app.log.survey("")).trimmed
-        if trimmed != before:
-            say("trimmed", trimmed)
-        before = trimmed
+        async for step in sweep(app.log, RULES, census, app.clock.now()):
+            if step.removed:
+                say("trimmed", step.total)
 
 
 async def main(url: str, name: str, count: str) -> None:
