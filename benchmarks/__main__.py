@@ -18,6 +18,7 @@ QUESTIONS = (
     "catch_up",
     "catch_up_ten",
     "lineage",
+    "catch_up_trimming",
     "projection",
     "services",
     "latency",

@@ -62,8 +62,8 @@ def _resumed(out: BinaryIO) -> str | None:
 
 
 async def _export(target: Any, out: BinaryIO, types: list[str] | None, after: str, upto: str) -> int:
-    from tidings.cli.place import position
     from tidings.cli.progress import progress
+    from tidings.log.places import position
     from tidings.log.position import order_in
     from tidings.log.transfer import exported
 

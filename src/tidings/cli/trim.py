@@ -58,13 +58,12 @@ def _rules(target: Any, patterns: list[str], limits: dict[str, Any], may_be_none
 
 
 async def _trim(target: Any, rules: Any, dry_run: bool, shrink: bool, yes: bool, as_json: bool) -> None:
-    import time
-
     from tidings.cli.output import counted
+    from tidings.clock import SystemClock
     from tidings.log.trimming import usage
 
     async with target.log() as log:
-        told = await usage(log, rules, time.time())
+        told = await usage(log, rules, SystemClock().now())
         if dry_run:
             _tell(told, as_json)
             return
@@ -79,16 +78,15 @@ async def _trim(target: Any, rules: Any, dry_run: bool, shrink: bool, yes: bool,
 
 
 async def _sweep(log: Any, rules: Any, of: int) -> Any:
-    import time
-
     from tidings.cli.progress import progress
+    from tidings.clock import SystemClock
     from tidings.log.census import Census
     from tidings.log.retention import Tally
     from tidings.log.trimming import sweep
 
     gone = Tally()
     with progress("trimming", "events") as tell:
-        async for step in sweep(log, rules, Census(), time.time()):
+        async for step in sweep(log, rules, Census(), SystemClock().now()):
             for tally in step.removed.values():
                 gone.add(tally)
             tell(gone.events, of)

@@ -15,13 +15,13 @@ REST = 19.0  # times as long as a step took: handlers and publishers have the ot
 class Trimmer:
     """Goes round the log for as long as its application runs; whoever does it next begins anew."""
 
-    def __init__(self, log: Log, retention: Retention, clock: Clock) -> None:
+    def __init__(self, log: Log, retention: Retention, clock: Clock, *, begin_after: float = LOOK) -> None:
         self._log = log
         self._retention = retention
         self._clock = clock
         self._census = Census()
         self._round: AsyncIterator[Trimmed] | None = None
-        self._due = clock.monotonic() + LOOK
+        self._due = clock.monotonic() + begin_after
 
     async def run(self, now: float) -> float:
         """One step of the round at hand, unless it is asked too early."""
