@@ -1,7 +1,9 @@
 """Events out of a log and into another: equal, once, and with whatever is wrong told by its line."""
 
+import asyncio
 import itertools
 import json
+import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,12 +13,12 @@ import msgspec
 import pytest
 
 from tidings.clock import ManualClock
-from tidings.errors import ConfigurationError, LogTruncated
+from tidings.errors import ConfigurationError, LogDamaged, LogTruncated
 from tidings.events import Event
 from tidings.log import Log, Where, open_log
 from tidings.log.record import restore
 from tidings.log.retention import Cut
-from tidings.log.transfer import exported, imported, last_position
+from tidings.log.transfer import PUBLIC, Exported, exported, imported, last_position
 
 _names = itertools.count()
 _OWN = {"position": None, "recorded_at": None}
@@ -175,3 +177,35 @@ async def test_an_import_that_was_cut_short_goes_on_when_it_is_begun_again(logs:
 
     assert await take(copy, lines) == (1500, [])
     assert await events_of(copy) == await events_of(source)
+
+
+async def collect(log: Log, parts: list[Exported]) -> None:
+    async for part in exported(log):
+        parts.append(part)
+
+
+async def test_damaged_events_are_left_out_only_when_that_is_asked_for(tmp_path: Path) -> None:
+    log = await open_log(f"sqlite:///{tmp_path}/log.db")
+    for number in range(1, 11):
+        await log.append([event(number)], public=number % 2 == 1)
+
+    def damage() -> None:
+        connection = sqlite3.connect(tmp_path / "log.db")
+        connection.execute("UPDATE tidings_events SET data = X'31' WHERE position IN (5, 6)")
+        connection.execute("UPDATE tidings_events SET envelope = X'5b5d' WHERE position = 9")
+        connection.commit()
+        connection.close()
+
+    await asyncio.to_thread(damage)
+    parts: list[Exported] = []
+    with pytest.raises(LogDamaged):
+        await collect(log, parts)
+    assert sum(part.events for part in parts) == 4
+
+    parts = [part async for part in exported(log, skip_damaged=True)]
+    await log.close()
+
+    lines = b"".join(part.lines for part in parts).splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [f"id-{number}" for number in (1, 2, 3, 4, 7, 8, 10)]
+    assert [PUBLIC in json.loads(line) for line in lines] == [False, True, False, True, False, True, True]
+    assert [int(place[-2:], 16) for part in parts for place in part.damaged] == [5, 6, 9]

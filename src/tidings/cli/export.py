@@ -19,6 +19,9 @@ def export(
     after: Annotated[str, typer.Option(metavar="PLACE", help="earliest, a position or a time.")] = "earliest",
     upto: Annotated[str, typer.Option(metavar="PLACE", help="latest, a position or a time.")] = "latest",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a file that was cut short.")] = False,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out what is not as it was written, and say so.")
+    ] = False,
     app: AppOption = None,
     url: UrlOption = None,
 ) -> None:
@@ -28,11 +31,11 @@ def export(
 
     target = find(app, url)
     if file == "-":
-        asyncio.run(_export(target, sys.stdout.buffer, types, after, upto))
+        asyncio.run(_export(target, sys.stdout.buffer, types, after, upto, skip_damaged))
         return
     with _opened(Path(file), resume) as out:
         place = _resumed(out) if resume else None
-        count = asyncio.run(_export(target, out, types, place or after, upto))
+        count = asyncio.run(_export(target, out, types, place or after, upto, skip_damaged))
         out.flush()
         os.fsync(out.fileno())
     print(f"{counted(count, 'event')} written to {file}", file=sys.stderr)
@@ -61,7 +64,9 @@ def _resumed(out: BinaryIO) -> str | None:
     return last_position(line) if end else None
 
 
-async def _export(target: Any, out: BinaryIO, types: list[str] | None, after: str, upto: str) -> int:
+async def _export(
+    target: Any, out: BinaryIO, types: list[str] | None, after: str, upto: str, skip_damaged: bool
+) -> int:
     from tidings.cli.progress import progress
     from tidings.log.places import position
     from tidings.log.position import order_in
@@ -71,8 +76,10 @@ async def _export(target: Any, out: BinaryIO, types: list[str] | None, after: st
         start, end = await position(log, after), await position(log, upto)
         first, count = order_in(start), 0
         with progress("exporting", "places") as tell:
-            async for part in exported(log, types or ["**"], after=start, upto=end):
+            async for part in exported(log, types or ["**"], after=start, upto=end, skip_damaged=skip_damaged):
                 out.write(part.lines)
                 count += part.events
+                for damaged in part.damaged:
+                    print(f"{damaged} is damaged and left out", file=sys.stderr)
                 tell(order_in(part.upto) - first, order_in(end) - first)
     return count

@@ -9,7 +9,7 @@ from tidings.log.retention import Retention, Trimmed
 from tidings.log.trimming import sweep
 
 LOOK = 5.0  # seconds from the start, which has better things to do, to the first round, and from one to the next
-REST = 19.0  # times as long as a step took: handlers and publishers have the other nineteen parts of the time
+REST = 39.0  # times as long as a step took: handlers and publishers have the other 39 parts of the time
 
 
 class Trimmer:

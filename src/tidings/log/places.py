@@ -29,7 +29,7 @@ async def position(log: Log, text: str, clock: Clock | None = None) -> str:
     if text == "latest":
         return await log.head()
     if is_position(text):
-        await log.scan(text, limit=1)
+        await log.survey(text, 1)
         return text
     if ago := _AGO.fullmatch(text.strip()):
         return await log.position_at((clock or SystemClock()).now() - float(ago[1]) * _UNITS[ago[2]])

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from tidings.errors import ConfigurationError, InvalidEvent, VersionConflict
+from tidings.errors import ConfigurationError, InvalidEvent, LogDamaged, VersionConflict
 from tidings.events import Event, PatternSet, from_cloudevent, to_cloudevent
 from tidings.events.documents import check_depth
 from tidings.log.interface import Log, Where
@@ -26,11 +26,12 @@ _LONGEST = 64 << 20  # bytes of one line: who writes longer ones has forgotten a
 
 
 class Exported(msgspec.Struct):
-    """Some lines, how many events they are, and how far in the log that is."""
+    """Some lines, how many events they are, how far in the log that is, and what was left out because it is damaged."""
 
     lines: bytes
     events: int
     upto: Position
+    damaged: tuple[Position, ...] = ()
 
 
 class Wrong(msgspec.Struct, frozen=True):
@@ -49,23 +50,37 @@ class Imported(msgspec.Struct):
 
 
 async def exported(
-    log: Log, patterns: Sequence[str] = ("**",), *, after: Position = START, upto: Position | None = None
+    log: Log,
+    patterns: Sequence[str] = ("**",),
+    *,
+    after: Position = START,
+    upto: Position | None = None,
+    skip_damaged: bool = False,
 ) -> AsyncIterator[Exported]:
     """The events past `after` up to `upto` (None: the head as it is now) that fit a pattern, in the log's order.
 
     Raises:
         LogTruncated: a position is not in this log.
-        LogDamaged: a record is not what was written; what came before it has been handed out.
+        LogDamaged: a record is not what was written; what came before it has been handed out. With `skip_damaged` it is
+            left out instead, and told.
     """
     hears, after = PatternSet(patterns), await _today(log, after)
     end = await log.head() if upto is None else await _today(log, upto)
+    size = _EVENTS
     while after < end:
-        found = await log.scan(after, Where(), _EVENTS)
-        public = await _public(log, after, found.upto)
-        wanted = [one for one in found.records if found.position(one) <= end and hears.matches(one.type)]
-        lines = [_line(record, found.position(record), is_public=record.order in public) for record in wanted]
-        after = min(found.upto, end)
-        yield Exported(b"".join(lines), len(lines), after)
+        try:
+            part = await _part(log, hears, after, end, size)
+        except LogDamaged as error:
+            if size > 1:
+                size = 1  # up to the damaged one, and from there on again in batches
+                continue
+            if not skip_damaged or not error.positions:
+                raise
+            part, size = Exported(b"", 0, error.positions[0], error.positions[:1]), _EVENTS
+        if part.upto > end:
+            return
+        after = part.upto
+        yield part
 
 
 async def imported(log: Log, lines: Iterable[bytes], *, done: int = 0) -> AsyncIterator[Imported]:
@@ -122,6 +137,15 @@ def lines_of(file: BinaryIO) -> Iterator[bytes]:
         yield line
 
 
+async def _part(log: Log, hears: PatternSet, after: Position, end: Position, size: int) -> Exported:
+    """One look past `after`, as lines."""
+    found = await log.scan(after, Where(), size)
+    public = await _public(log, after, found.upto, size)
+    wanted = [one for one in found.records if found.position(one) <= end and hears.matches(one.type)]
+    lines = [_line(record, found.position(record), is_public=record.order in public) for record in wanted]
+    return Exported(b"".join(lines), len(lines), min(found.upto, end))
+
+
 async def _adopt(log: Log, parsed: Sequence[tuple[int, Event, bool]], wrong: list[Wrong]) -> int:
     """Record them together; when one is refused, one by one, to tell which."""
     try:
@@ -136,11 +160,16 @@ async def _adopt(log: Log, parsed: Sequence[tuple[int, Event, bool]], wrong: lis
     return new
 
 
-async def _public(log: Log, after: Position, upto: Position) -> set[int]:
+async def _public(log: Log, after: Position, upto: Position, size: int) -> set[int]:
     """The orders of public events between two positions: a record does not say it, as only outbound asks."""
     orders: set[int] = set()
     while after < upto:
-        found = await log.scan(after, Where(public=True, lean=True), _EVENTS)
+        try:
+            found = await log.scan(after, Where(public=True, lean=True), size)
+        except LogDamaged as error:
+            if size > 1 or not error.positions or error.positions[0] <= upto:
+                raise
+            break  # the next public event is damaged, and none of these
         orders.update(record.order for record in found.records)
         after = found.upto
     return orders
@@ -148,7 +177,7 @@ async def _public(log: Log, after: Position, upto: Position) -> set[int]:
 
 async def _today(log: Log, position: Position) -> Position:
     """A position as the log's present life says it, so that it can be compared."""
-    return (await log.scan(position, limit=1)).after
+    return (await log.survey(position, 1)).after
 
 
 def _line(record: Record, position: Position, *, is_public: bool) -> bytes:

@@ -12,7 +12,7 @@ from tidings.log.record import DATA_CRC, Record, envelope_of, slot_of
 
 RESTORE: Final = (
     "stop what writes to it, keep the file, open a backup as the log, and import there what came after it:"
-    " 'tidings export --after' on this one, then 'tidings import'"
+    " 'tidings export --after --skip-damaged' on this one, then 'tidings import'"
 )
 DECIDE: Final = "nobody can handle it any more: 'tidings dead drop' lets it go"
 MOVE: Final = "'tidings replay' moves the group to a place the log has"
