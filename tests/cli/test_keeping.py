@@ -27,7 +27,7 @@ def test_a_dry_run_tells_what_would_go_and_who_holds_the_rest(filled: Tidings) -
     document = json.loads(filled("trim", "debug:**", "--size", "1 B", "--dry-run", "--json").stdout)
 
     rule, rest = [line.split("\t") for line in told.stdout.splitlines()]
-    assert rule[:3] == ["debug:**", "Retain(size='1 B')", "3"]
+    assert rule[:3] == ["debug:**", "size='1 B'", "3"]
     assert (rule[5], rule[7]) == ("3", "-")
     assert (rest[0], rest[2]) == ("everything else", "1")
     assert document["rules"][0]["goes"]["events"] == 3

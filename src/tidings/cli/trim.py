@@ -101,7 +101,12 @@ def _tell(told: Any, as_json: bool) -> None:
         print_json(_document(told))
         return
     print_rows(
-        [Column(name, name in _NUMBERS) for name in _COLUMNS], [_row(share) for share in told.shares], nothing=""
+        [
+            Column(name, name in _NUMBERS, name in ("pattern", "oldest"), name not in ("size", "frees"))
+            for name in _COLUMNS
+        ],
+        [_row(share) for share in told.shares],
+        nothing="",
     )
     if is_terminal():
         disk = told.disk
@@ -116,12 +121,12 @@ def _row(share: Any) -> list[Any]:
     from tidings.cli.words import size
 
     there, goes = share.there, share.goes
-    oldest = datetime.fromtimestamp(there.oldest / 1e6, UTC).astimezone().isoformat(timespec="seconds")
+    oldest = datetime.fromtimestamp(there.oldest / 1e6, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
     held = "; ".join(f"{tally.events:,}: {holder}" for holder, tally in share.held.items())
     when = oldest if there.oldest else None
     return [
         share.pattern,
-        share.rule,
+        share.rule.removeprefix("Retain(").removesuffix(")"),
         there.events,
         size(there.bytes),
         when,
