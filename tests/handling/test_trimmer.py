@@ -49,7 +49,7 @@ async def test_an_application_trims_what_its_handlers_are_done_with(new_app: New
 
 async def test_without_rules_there_is_no_chore(app: App) -> None:
     async with app.running():
-        assert app._chores() == []
+        assert not any(isinstance(chore, Trimmer) for chore in app._chores())
 
 
 async def test_an_event_that_failed_is_kept_until_it_is_done(new_app: NewApp) -> None:
@@ -94,7 +94,7 @@ async def test_a_parked_event_without_its_record_is_a_dead_letter_and_nobody_spi
         pass_time(app, 300.0)
         (dead,) = await parked(app, "dead")
 
-    assert (dead.reason.startswith("its event is no longer in the log"), dead.blocks) == (True, False)
+    assert (dead.reason, dead.blocks) == ("trimmed from the log before it could be tried again", False)
     assert len(heard) == 1
     assert [each["event"] for each in facts(caplog, "dead")] == [dead.event_id]
 
@@ -166,7 +166,7 @@ async def test_whatever_chance_does_every_group_hears_all_that_was_published(
 ) -> None:
     """The oracle: each group that was there before an event has it handled, or has it parked with its record."""
     dice = random.Random(seed)
-    app = new_app()
+    app = new_app(alerts=None)
     heard: dict[str, list[str]] = {name: [] for name in ("quick", "failing", "slow")}
     _random_handlers(app, heard, dice)
     rules = Retention({"order:*": Retain(consumed=True), "note:**": Retain(age="10s", size=3000), "**": Retain()})
