@@ -83,16 +83,20 @@ class KnownGroup:
         """The order up to which all is answered."""
         return min(lane.position for lane in self.lanes)
 
+    def standing(self, alive: set[str], now: float) -> str:
+        """Its state, which is `orphaned` when nobody has run it for long."""
+        return "orphaned" if not self._there(alive) and now - self.last_seen > self.orphan_after else self.state
+
     def status(self, name: str, epoch: Epoch, before_first: int, tip: int, alive: set[str], now: float) -> GroupStatus:
         """The group as operators see it."""
         position = self.slowest
         states = [one.state for one in self.parked.values()]
-        members = sorted({whole(lane.owner) for lane in self.lanes if lane.owner is not None} & alive)
+        members = self._there(alive)
         last_seen = now if members else self.last_seen
         return GroupStatus(
             name,
             self.patterns,
-            "orphaned" if now - last_seen > self.orphan_after else self.state,
+            self.standing(alive, now),
             epoch.position(position),
             tip - max(position, before_first),
             states.count("retry"),
@@ -104,6 +108,9 @@ class KnownGroup:
             self.note,
             tuple(self.reports.values()),
         )
+
+    def _there(self, alive: set[str]) -> list[str]:
+        return sorted({whole(lane.owner) for lane in self.lanes if lane.owner is not None} & alive)
 
     def _owned(self, member: str) -> set[int]:
         return {number for number, lane in enumerate(self.lanes) if lane.owner == member}

@@ -138,7 +138,7 @@ class MemoryLog:
     ) -> Trimmed:
         """Remove events of these names past `after`; see `Log.trim`."""
         await self.ready()
-        return retention.trim(self._state, cuts, self._state.order(after), limit, dry_run=dry_run)
+        return retention.trim(self._state, cuts, self._state.order(after), limit, self._clock.now(), dry_run=dry_run)
 
     async def disk(self) -> Disk:
         """Nothing: memory takes no disk."""

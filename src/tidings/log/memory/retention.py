@@ -21,13 +21,13 @@ def survey(state: State, after: int, orders: int) -> Survey:
     return Survey(position(begin), position(upto), upto >= state.tip, kinds, state.trimmed)
 
 
-def trim(state: State, cuts: Mapping[str, Cut], after: int, limit: int, *, dry_run: bool) -> Trimmed:
+def trim(state: State, cuts: Mapping[str, Cut], after: int, limit: int, now: float, *, dry_run: bool) -> Trimmed:
     """Remove what may go; see `Log.trim`."""
     last = min(max((cut.upto for cut in cuts.values()), default=0), state.tip - 1)
     found = [one for one in state.records[state.index_after(after) : state.index_after(last)] if one.type in cuts]
     upto = found[limit - 1].order if len(found) > limit else max(last, after)
     parked = {order: name for name, group in state.groups.items() for order in group.parked}
-    selection = Selection(cuts, _floors(state), parked, lambda stream: _span(state, stream))
+    selection = Selection(cuts, _floors(state, now), parked, lambda stream: _span(state, stream))
     selection.consider(map(_candidate, found[:limit]))
     if not dry_run:
         _remove(state, set(selection.orders))
@@ -48,8 +48,9 @@ def _remove(state: State, orders: set[int]) -> None:
         state.streams[stream] = [record for record in state.streams[stream] if record.order not in orders]
 
 
-def _floors(state: State) -> Floors:
-    return Floors(Reading(name, group.patterns, group.state, group.slowest) for name, group in state.groups.items())
+def _floors(state: State, now: float) -> Floors:
+    groups = ((name, group.patterns, group.standing(state.alive, now), group) for name, group in state.groups.items())
+    return Floors(Reading(name, patterns, standing, group.slowest) for name, patterns, standing, group in groups)
 
 
 def _span(state: State, stream: str) -> tuple[int, int]:

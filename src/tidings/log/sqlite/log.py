@@ -215,7 +215,7 @@ class SqliteLog:
         if dry_run:
             return await threads.read(
                 lambda connection: retention.plan(
-                    connection, threads.epoch, cuts, threads.order(connection, after), limit
+                    connection, threads.epoch, cuts, threads.order(connection, after), limit, threads.writer.clock.now()
                 )[1]
             )
 

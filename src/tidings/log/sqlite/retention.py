@@ -16,6 +16,7 @@ from tidings.log.retention import OVERHEAD, Cut, Disk, Kind, Survey, Tally, Trim
 from tidings.log.selection import Candidate, Floors, Reading, Selection
 from tidings.log.sqlite.schema import tip_of
 from tidings.log.sqlite.session import Session
+from tidings.log.sqlite.standing import SIGN_EVERY
 
 _SPAN = 20_000  # orders: nobody shall wait long for one look, however little it finds
 _BYTES = f"length(data) + length(envelope) + {OVERHEAD}"
@@ -26,8 +27,9 @@ _NEXT = "SELECT min(position) FROM tidings_events WHERE position > ?"
 _CANDIDATES = f"""
 SELECT position, type, {_BYTES}, recorded_at, stream, stream_version FROM tidings_events
 WHERE position > ? AND position <= ? AND type IN ({{marks}}) ORDER BY position LIMIT ?"""
-_GROUPS = """
-SELECT g.name, g.patterns, g.state, min(l.position)
+_GROUPS = f"""
+SELECT g.name, g.patterns, min(l.position),
+  iif(count(l.owner) = 0 AND ? - g.last_seen > max(g.orphan_after, {2 * SIGN_EVERY}), 'orphaned', g.state)
 FROM tidings_groups g JOIN tidings_lanes l ON l.group_name = g.name GROUP BY g.name"""
 _PARKED = """
 SELECT p.position, g.name FROM tidings_groups g JOIN tidings_parked p ON p.group_name = g.name
@@ -52,7 +54,7 @@ def survey(connection: sqlite3.Connection, epoch: Epoch, after: int, orders: int
 
 
 def plan(
-    connection: sqlite3.Connection, epoch: Epoch, cuts: Mapping[str, Cut], after: int, limit: int
+    connection: sqlite3.Connection, epoch: Epoch, cuts: Mapping[str, Cut], after: int, limit: int, now: float
 ) -> tuple[list[int], Trimmed]:
     """What would go, and what that comes to."""
     last = min(max((cut.upto for cut in cuts.values()), default=0), tip_of(connection) - 1)
@@ -68,7 +70,7 @@ def plan(
         versions: tuple[int, int] = connection.execute(_STREAM, (stream,)).fetchone()
         return versions
 
-    selection = Selection(cuts, _floors(connection), parked, span)
+    selection = Selection(cuts, _floors(connection, now), parked, span)
     selection.consider(Candidate(*row) for row in rows)
     total = _trimmed(connection) + len(selection.orders)
     return selection.orders, Trimmed(epoch.position(upto), selection.removed, selection.held, total)
@@ -77,7 +79,7 @@ def plan(
 def trim(session: Session, cuts: Mapping[str, Cut], after: int, limit: int) -> Trimmed:
     """Remove what may go; see `Log.trim`."""
     session.flush()
-    orders, trimmed = plan(session.connection, session.epoch, cuts, after, limit)
+    orders, trimmed = plan(session.connection, session.epoch, cuts, after, limit, session.recorded_at / 1e6)
     if orders:
         session.remove(orders)
         session.execute(_COUNT_TRIMMED, (str(trimmed.total),))
@@ -91,12 +93,12 @@ def disk(connection: sqlite3.Connection, path: Path) -> Disk:
     return Disk(pages * size, free * size, wal.stat().st_size if wal.exists() else 0)
 
 
-def _floors(connection: sqlite3.Connection) -> Floors:
-    return Floors(Reading(*_decoded(row)) for row in connection.execute(_GROUPS))
+def _floors(connection: sqlite3.Connection, now: float) -> Floors:
+    return Floors(Reading(*_decoded(row)) for row in connection.execute(_GROUPS, (now,)))
 
 
 def _decoded(row: Any) -> tuple[str, list[str], str, int]:
-    name, patterns, state, order = row
+    name, patterns, order, state = row
     return name, msgspec.json.decode(patterns), state, order
 
 

@@ -50,7 +50,7 @@ class Writer:
         self._connection = connection
         self._sidecar = sidecar
         self._epoch = epoch
-        self._clock = clock
+        self.clock = clock
         self.lock_timeout = lock_timeout  # seconds that anybody waits for somebody else's transaction
         self._on_commit = on_commit
         self._path = str(sidecar.database)
@@ -69,7 +69,7 @@ class Writer:
 
     def session(self, connection: sqlite3.Connection) -> Session:
         """What an open write transaction on `connection` works with."""
-        return Session(connection, self._epoch, int(self._clock.now() * 1e6), self._recorded_at)
+        return Session(connection, self._epoch, int(self.clock.now() * 1e6), self._recorded_at)
 
     def announce(self, session: Session) -> None:
         """Write the head record and ring the bell for what is committed; call it under the writers' lock."""

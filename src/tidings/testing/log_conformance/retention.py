@@ -107,6 +107,31 @@ async def test_a_paused_group_holds_back_and_a_deleted_one_does_not(log: Log) ->
     assert await trim(log, CREATED) == {KIND: 3}
 
 
+async def test_a_group_that_nobody_has_run_for_long_holds_nothing_back(log: Log, clock: ManualClock) -> None:
+    await log.ledger.join(Group("g", orphan_after=86_400.0))
+    await log.append(new_events(0, 3))
+    clock.advance(86_000.0)
+    before = await log.trim(CREATED, dry_run=True)
+    clock.advance(500.0)
+
+    await trim(log, CREATED)
+
+    assert before.removed == {}
+    assert await read_ids(log) == ["id-2"]
+
+
+async def test_a_group_that_is_run_is_no_orphan_however_long_it_has_nothing_to_do(log: Log, clock: ManualClock) -> None:
+    await log.ledger.join(Group("g", orphan_after=86_400.0))
+    await log.append(new_events(0, 3))
+    member = await log.ledger.enter()
+    await log.ledger.claim("g", member)
+    clock.advance(1_000_000.0)
+
+    await trim(log, CREATED)
+
+    assert len(await read_ids(log)) == 3
+
+
 async def test_a_group_holds_back_only_what_it_hears(log: Log) -> None:
     await log.append([new_event(number, type=type) for number, type in enumerate(["a:x", "b:x", "a:x", "c:x"])])
     await log.ledger.join(Group("g", ("a:*",)))
