@@ -19,7 +19,7 @@ def test_help_of_every_command_has_an_example(command: str, tidings: Tidings) ->
     told = tidings(*command.split(), "--help")
 
     assert told.returncode == 0
-    assert f"Example: tidings {command}" in told.stdout
+    assert f"\nExamples\n  tidings {command}" in told.stdout
 
 
 def test_commands_are_listed_without_importing_what_they_need() -> None:

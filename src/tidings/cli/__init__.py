@@ -2,15 +2,16 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
-from tidings.errors import MissingExtra, TidingsError
+from tidings.errors import MissingExtra
 
-INTERRUPTED = 130  # as a shell says it
+FAILED, MISUSED, BROKEN, INTERRUPTED = 1, 2, 70, 130  # `tidings --help` says what each means
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `tidings`, and exit with 0, 1 for what failed, 2 for a call that makes no sense."""
+    """Run `tidings`, and exit with one of the codes that `tidings --help` lists."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words  # wherever it stands: it is typed after something failed
     sys.exit(_run([word for word in words if word != "--debug"], debug=debug))
@@ -18,7 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(words: list[str], *, debug: bool) -> int:
     try:
-        _cli()(words, prog_name="tidings")
+        code = _call(words)
+        sys.stdout.flush()  # a pipe that is closed is noticed here, and not when Python ends
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except KeyboardInterrupt:
@@ -27,20 +29,43 @@ def _run(words: list[str], *, debug: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if debug:
-            raise
-        known = isinstance(error, TidingsError)
-        said = str(error) if known else f"{type(error).__name__}: {error}; --debug shows where"
-        print(f"tidings: {' '.join(said.split())}", file=sys.stderr)
-        return 1
-    return 0
+        return _tell(error, debug=debug)
+    return code
 
 
-def _cli() -> Callable[..., object]:
+def _call(words: list[str]) -> int:
+    if words == ["--version"]:
+        from tidings import __version__
+
+        print(f"tidings {__version__}")
+        return 0
+    if words and words[0] in ("--show-completion", "--install-completion"):
+        from tidings.cli.shells import arrange
+
+        return arrange(*words)
+    ended = _cli().main(words, prog_name="tidings", standalone_mode=False)
+    return ended if isinstance(ended, int) else 0
+
+
+def _cli() -> Any:  # the command of typer, which has no public name for its type
     try:
         import typer  # noqa: F401
     except ImportError:
         raise MissingExtra("cli", "the command line") from None
     from tidings.cli.commands import cli
+    from tidings.cli.frame import framed
 
-    return cli
+    return framed(cli)
+
+
+def _tell(error: Exception, *, debug: bool) -> int:
+    """Say in one sentence what failed; the exit code."""
+    from tidings.cli.failure import code_of, sentence
+
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    elif said := sentence(error):
+        print(said, file=sys.stderr)
+    return code_of(error)

@@ -25,14 +25,22 @@ cli = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # help.py lays out the pages
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="A beginning: tidings demo shop",
+    epilog="Example: tidings new shop Example: tidings demo shop",
 )
 
 
 @cli.callback()
 def tidings(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of what failed.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Say which version this is.")] = False,
+    install_completion: Annotated[
+        bool, typer.Option("--install-completion", help="Have the shell complete commands, groups and events.")
+    ] = False,
+    show_completion: Annotated[
+        bool, typer.Option("--show-completion", help="Print what that needs; a shell may be named, as in: zsh.")
+    ] = False,
 ) -> None:
     """Event-driven applications: run them, publish to them, look into them.
 

@@ -1,7 +1,7 @@
 """Places in a log, as people write them."""
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from datetime import datetime
 
 from tidings.clock import Clock, SystemClock
@@ -67,13 +67,15 @@ async def events(
                 yield restore(record, place)
 
 
-async def count(log: Log, patterns: Sequence[str], *, after: str, upto: str) -> int:
+async def count(
+    log: Log, patterns: Sequence[str], *, after: str, upto: str, advance: Callable[[int], None] = lambda looked_at: None
+) -> int:
     """How many events there are between two positions that fit a pattern, the later included."""
-    hears = PatternSet(patterns)
-    found = _to_end(log, after, Where(lean=True), upto)
-    return sum(
-        [hears.matches(record.type) async for each in found for record in each.records if each.position(record) <= upto]
-    )
+    hears, fit = PatternSet(patterns), 0
+    async for each in _to_end(log, after, Where(lean=True), upto):
+        fit += sum(hears.matches(record.type) for record in each.records if each.position(record) <= upto)
+        advance(len(each.records))
+    return fit
 
 
 async def _to_end(log: Log, after: str, where: Where, end: str) -> AsyncIterator[Slice]:
