@@ -5,9 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from tidings.cli.failure import INTERRUPTED, code_of, sentence
 from tidings.errors import MissingExtra
-
-FAILED, MISUSED, BROKEN, INTERRUPTED = 1, 2, 70, 130  # `tidings --help` says what each means
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -60,8 +59,6 @@ def _cli() -> Any:  # the command of typer, which has no public name for its typ
 
 def _tell(error: Exception, *, debug: bool) -> int:
     """Say in one sentence what failed; the exit code."""
-    from tidings.cli.failure import code_of, sentence
-
     if debug:
         import traceback
 

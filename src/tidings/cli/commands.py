@@ -8,6 +8,7 @@ from tidings.cli.backup import backup
 from tidings.cli.dead import dead
 from tidings.cli.demo import demo
 from tidings.cli.describe import describe
+from tidings.cli.doctor import doctor
 from tidings.cli.export import export
 from tidings.cli.groups import groups
 from tidings.cli.importing import import_
@@ -27,7 +28,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # help.py lays out the pages
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Example: tidings new shop Example: tidings demo shop",
+    epilog="Example: tidings demo shop",
 )
 
 
@@ -49,6 +50,7 @@ def tidings(
     """
 
 
+cli.command(epilog="Example: tidings doctor Example: tidings doctor --app shop:app --json")(doctor)
 cli.command(epilog="Example: tidings run shop:app --workers 2")(run)
 cli.command(epilog="Example: tidings publish order:created '{\"order_id\": 42}' --key 42")(publish)
 cli.command(epilog="Example: tidings tail 'order:*' -f")(tail)

@@ -1,9 +1,7 @@
 """What the shell completes: commands and options by themselves, groups and events as far as they are known cheaply."""
 
 import contextlib
-import sqlite3
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 _MOST = 500  # names; nobody reads more
@@ -60,9 +58,11 @@ def _events(target: Any) -> Iterable[str]:
 
 
 def _ask(url: str, question: str) -> list[str]:
-    """Names from a file on disk, read beside whoever works on it: nothing is opened as a log, nothing is changed."""
-    path = Path(url.partition("?")[0].removeprefix("sqlite:///"))
-    if not url.startswith("sqlite:") or not path.exists():
+    """Names from a file on disk, read beside whoever works on it."""
+    from tidings.log.sqlite.inspection import looking_into, path_of
+
+    path = path_of(url)
+    if path is None or not path.exists():
         return []
-    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.2)) as file:
+    with looking_into(path) as file:
         return [name for (name,) in file.execute(question, (_MOST,))]

@@ -1,7 +1,8 @@
 """What is said of a call that failed, and its exit code."""
 
-from tidings.cli import BROKEN, FAILED, INTERRUPTED, MISUSED
 from tidings.errors import TidingsError
+
+FAILED, MISUSED, BROKEN, INTERRUPTED = 1, 2, 70, 130
 
 EXIT_CODES = {
     0: "done, or the answer is yes",

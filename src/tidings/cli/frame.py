@@ -17,7 +17,7 @@ from tidings.cli.shells import VARIABLE
 def framed(cli: typer.Typer) -> Any:  # a command of typer, which has no public name for its type
     """The tree of commands, every page of help and every argument in the common frame."""
     if VARIABLE in os.environ:
-        from typer.completion import completion_init
+        from typer.completion import completion_init  # type: ignore[attr-defined]  # typer exports it nowhere
 
         completion_init()
     root = typer.main.get_command(cli)

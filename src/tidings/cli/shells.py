@@ -40,19 +40,19 @@ def arrange(option: str, shell: str | None = None, *more: str) -> int:
 
 def script(shell: str) -> str:
     """What the shell has to read."""
-    from typer.completion import get_completion_script
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]  # typer exports it nowhere
 
     if shell == "bash":  # typer's loses names with a colon
         return _BASH.strip()
-    return get_completion_script(prog_name="tidings", complete_var=VARIABLE, shell=shell)
+    return str(get_completion_script(prog_name="tidings", complete_var=VARIABLE, shell=shell))
 
 
 def install(shell: str) -> Path:
     """Have every new shell of the user read it; where it was put."""
-    from typer.completion import install
+    from typer.completion import install  # type: ignore[attr-defined]  # typer exports it nowhere
 
     if shell != "bash":
-        return install(shell=shell, prog_name="tidings", complete_var=VARIABLE)[1]
+        return Path(install(shell=shell, prog_name="tidings", complete_var=VARIABLE)[1])
     path = Path.home() / ".bash_completions" / "tidings.sh"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"{script(shell)}\n", "utf-8")
@@ -64,7 +64,7 @@ def install(shell: str) -> Path:
 
 
 def _shell_here() -> str | None:
-    import shellingham
+    import shellingham  # type: ignore[import-untyped]  # it comes with typer
 
     try:
         return str(shellingham.detect_shell()[0])

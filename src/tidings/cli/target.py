@@ -59,7 +59,7 @@ def find(app: str | None = None, url: str | None = None) -> Target:
     for variable in VARIABLES:
         if value := os.environ.get(variable):
             return _bare(value)
-    if name := _configured():
+    if name := configured():
         return load(name)
     found = _apps_here()
     if len(found) == 1:
@@ -107,6 +107,22 @@ def load(name: str) -> Target:
     return Target(found, f"{module_name}:{attribute}", found.log_url)
 
 
+def configured() -> str | None:
+    """The application that pyproject.toml here names.
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+    """
+    try:
+        settings = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ConfigurationError(f"pyproject.toml cannot be read: {error}") from error
+    name = settings.get("tool", {}).get("tidings", {}).get("app")
+    return str(name) if name else None
+
+
 def _bare(url: str) -> Target:
     path = url.removeprefix("sqlite:///")
     if path != url and not Path(path).exists():  # a misspelt URL shall make no new file
@@ -121,17 +137,6 @@ def _only_app(module: str, members: dict[str, object]) -> Target:
         raise ConfigurationError(f"which App of {module} is meant? {named}: name one, as in {module}:app")
     name, app = next(iter(found.items()))
     return Target(app, f"{module}:{name}", app.log_url)
-
-
-def _configured() -> str | None:
-    try:
-        settings = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise ConfigurationError(f"pyproject.toml cannot be read: {error}") from error
-    name = settings.get("tool", {}).get("tidings", {}).get("app")
-    return str(name) if name else None
 
 
 def _apps_here() -> list[str]:

@@ -26,7 +26,7 @@ _HEAD = struct.Struct("<I8sQQQ")
 _HEAD_SIZE = _HEAD.size + 4
 _LOCK = struct.Struct("<QQ")
 RESERVE = 1 << 20
-_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs", "afs"}
+NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs", "afs"}
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -104,11 +104,7 @@ class Sidecar:
 
     def read_head(self) -> Head | None:
         """The head record, or None when there is none, or one being written."""
-        raw = os.pread(self._bell, _HEAD_SIZE, 0)
-        if len(raw) < _HEAD_SIZE or crc32(raw[: _HEAD.size]) != int.from_bytes(raw[_HEAD.size :], "little"):
-            return None
-        epoch, mark, tip, recorded_at, control = _HEAD.unpack(raw[: _HEAD.size])
-        return Head(epoch, mark.decode(), tip, recorded_at, control)
+        return _head(os.pread(self._bell, _HEAD_SIZE, 0))
 
     def write_head(self, head: Head) -> None:
         """Ring the bell with what was committed. A full disk keeps it silent; the readers' slow look finds the news."""
@@ -150,6 +146,21 @@ class Sidecar:
             os.pwrite(self._lock, pid.to_bytes(8, "little"), 0)
 
 
+def head_in(bell: Path) -> Head | None:
+    """The head record in this file, for who only looks."""
+    try:
+        return _head(bell.read_bytes())
+    except OSError:
+        return None
+
+
+def _head(raw: bytes) -> Head | None:
+    if len(raw) < _HEAD_SIZE or crc32(raw[: _HEAD.size]) != int.from_bytes(raw[_HEAD.size : _HEAD_SIZE], "little"):
+        return None
+    epoch, mark, tip, recorded_at, control = _HEAD.unpack(raw[: _HEAD.size])
+    return Head(epoch, mark.decode(), tip, recorded_at, control)
+
+
 def _open(path: Path) -> int:
     return os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
@@ -176,18 +187,18 @@ def _check_place(database: Path) -> None:
     mode = parent.stat().st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         raise ConfigurationError(f"the folder {parent} of the log is writable by everybody: chmod o-w {parent}")
-    filesystem = _filesystem(parent)
-    if filesystem in _NETWORK:
+    kind = filesystem(parent)
+    if kind in NETWORK:
         raise ConfigurationError(
-            f"the log {database} lies on a network file system ({filesystem}), whose locks SQLite cannot trust:"
+            f"the log {database} lies on a network file system ({kind}), whose locks SQLite cannot trust:"
             " use a local disk"
         )
 
 
-def _filesystem(folder: Path) -> str | None:
+def filesystem(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str | None:
     """The type of file system `folder` is mounted from, where the system tells (Linux)."""
     try:
-        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        lines = mounts.read_text().splitlines()
     except OSError:
         return None
     device = os.stat(folder).st_dev
