@@ -12,6 +12,7 @@ from tidings.cli.doctor import doctor
 from tidings.cli.export import export
 from tidings.cli.groups import groups
 from tidings.cli.importing import import_
+from tidings.cli.new import new
 from tidings.cli.publish import publish
 from tidings.cli.replay import replay
 from tidings.cli.run import run
@@ -28,7 +29,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # help.py lays out the pages
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Example: tidings demo shop",
+    epilog="Example: tidings new shop Example: tidings demo shop",
 )
 
 
@@ -50,6 +51,7 @@ def tidings(
     """
 
 
+cli.command(epilog="Example: tidings new shop")(new)
 cli.command(epilog="Example: tidings doctor Example: tidings doctor --app shop:app --json")(doctor)
 cli.command(epilog="Example: tidings run shop:app --workers 2")(run)
 cli.command(epilog="Example: tidings publish order:created '{\"order_id\": 42}' --key 42")(publish)
