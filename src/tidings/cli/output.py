@@ -90,7 +90,8 @@ def _table(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Any:
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for column in columns:
         side: Literal["right", "left"] = "right" if column.is_number else "left"
-        table.add_column(column.name, justify=side, overflow="fold", no_wrap=column.is_number or column.is_whole)
+        stiff = column.is_number or column.is_whole
+        table.add_column(column.name, justify=side, overflow="fold", no_wrap=stiff, min_width=len(column.name))
     for row in rows:
         table.add_row(*[_text(cell, column) for cell, column in zip(row, columns, strict=True)])
     return table
