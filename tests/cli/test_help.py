@@ -2,16 +2,25 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import typer.main
 
 from tests.cli.conftest import SOURCE, Tidings
+from tidings.cli.commands import cli
 
-COMMANDS = (
-    "run|publish|tail|show|trace|replay|describe|groups|groups list|groups pause|groups resume"
-    "|groups reset|groups delete|dead list|dead show|dead retry|dead skip|dead drop|dead add"
-    "|timers|timers cancel|demo shop"
-).split("|")
+
+def names(group: Any, before: tuple[str, ...] = ()) -> Iterator[str]:
+    """Every command there is, as it is typed; a group too, when it does something alone."""
+    for name, command in group.commands.items():
+        if not getattr(command, "commands", {}) or command.invoke_without_command:
+            yield " ".join((*before, name))
+        yield from names(command, (*before, name)) if getattr(command, "commands", {}) else ()
+
+
+COMMANDS = sorted(names(typer.main.get_command(cli)))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.doctor.conftest import OrderCreated, Patient
-from tidings import App, Transaction, event
+from tidings import App, Event, Transaction, event
 from tidings.doctor import examine, gather
 from tidings.errors import ConfigurationError, MissingExtra
 
@@ -102,6 +102,12 @@ def test_a_name_without_a_contract_that_did_come_is_no_fault(patient: Patient) -
     assert not [each for each in patient.findings() if each.subject == "orders.follow"]
 
 
+def test_events_of_tidings_itself_need_not_have_come_yet(patient: Patient) -> None:
+    patient.app.on("tidings:group:*", group="orders.alarm")(lambda data: None)
+
+    assert not [each for each in patient.findings() if "it hears" in each.what]
+
+
 def test_an_event_that_nobody_hears(patient: Patient) -> None:
     @patient.app.on(OrderCreated)
     async def send(order: OrderCreated) -> ParcelSent:
@@ -153,7 +159,5 @@ def test_an_application_that_is_not_there(trouble: ConfigurationError, cure: str
     assert found.cure.startswith(cure)
 
 
-def _event(name: str) -> "object":
-    from tidings import Event
-
+def _event(name: str) -> Event:
     return Event(source="test", type=name)

@@ -21,15 +21,22 @@ def _run(words: list[str], *, debug: bool) -> int:
         code = _call(words)
         sys.stdout.flush()  # a pipe that is closed is noticed here, and not when Python ends
     except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # as typer reports it
+            return _leave_quietly()
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except BrokenPipeError:
+        return _leave_quietly()
     except Exception as error:
         return _tell(error, debug=debug)
     return code
+
+
+def _leave_quietly() -> int:
+    """`| head` has seen enough: what is still to be written goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _call(words: list[str]) -> int:

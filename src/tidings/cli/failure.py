@@ -1,5 +1,7 @@
 """What is said of a call that failed, and its exit code."""
 
+import re
+
 from tidings.errors import TidingsError
 
 FAILED, MISUSED, BROKEN, INTERRUPTED = 1, 2, 70, 130
@@ -11,6 +13,8 @@ EXIT_CODES = {
     BROKEN: "an error in tidings or in the application; --debug shows where",
     INTERRUPTED: "interrupted by Ctrl-C",
 }
+
+_TWICE = re.compile(r"( Did you mean [^?]*\?)\1+")  # typer and the library below it may both have a guess
 
 
 def code_of(error: Exception) -> int:
@@ -41,7 +45,7 @@ def _misuse(error: Exception) -> str:
     if type(error).__name__ == "NoArgsIsHelpError":
         return message
     path = context.command_path if context is not None else "tidings"
-    said = _one_line(message)
+    said = _TWICE.sub(r"\1", _one_line(message))
     return f"{path}: {said if said.endswith(('.', '?')) else f'{said}.'} See '{path} --help'."
 
 

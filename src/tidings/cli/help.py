@@ -53,7 +53,8 @@ def _usage(command: Any, context: Any) -> str:
             pieces.append(piece if each.nargs == 1 else f"{piece}...")
     if getattr(command, "commands", {}):
         pieces.append("[COMMAND]" if command.invoke_without_command else "COMMAND")
-    return f"Usage: {context.command_path} {' '.join(pieces)}"
+    call = f"Usage: {context.command_path} {' '.join(pieces)}"
+    return textwrap.fill(call, _columns(), subsequent_indent=" " * 7, break_on_hyphens=False)
 
 
 def _panels(commands: dict[str, Any]) -> list[str]:
@@ -74,8 +75,20 @@ def _summaries(commands: dict[str, Any]) -> list[Entry]:
 
 def _entries(command: Any, context: Any, kind: str) -> list[Entry]:
     found = [each for each in command.get_params(context) if each.param_type_name == kind]
-    records = [(each, each.get_help_record(context)) for each in found]
-    return [(_term(each), record[1].replace("  [", " [")) for each, record in records if record is not None]
+    return [(_term(each), _described(each)) for each in found if not getattr(each, "hidden", False)]
+
+
+def _described(parameter: Any) -> str:
+    """What a parameter is for, its least value and what it is unless said."""
+    told, default = [getattr(parameter, "help", None) or ""], parameter.default
+    least = getattr(parameter, "min", getattr(getattr(parameter, "type", None), "min", None))
+    if least is not None:
+        told.append(f"At least {least}.")
+    if isinstance(default, str | int | float) and not isinstance(default, bool) and default != "":
+        told.append(f"[default: {default}]")
+    if parameter.required and parameter.param_type_name == "option":
+        told.append("[required]")
+    return " ".join(told).strip()
 
 
 def _term(parameter: Any) -> str:
