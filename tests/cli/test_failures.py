@@ -41,7 +41,7 @@ def test_an_error_of_ours_or_of_the_application_says_how_to_see_more(tidings: Ti
     [
         (["grops"], "tidings: No such command 'grops'. Did you mean 'groups'? See 'tidings --help'.\n"),
         (["groups", "puase"], "Did you mean 'pause'? See 'tidings groups --help'.\n"),
-        (["groups", "pause"], "Missing argument 'GROUP'. See 'tidings groups pause --help'.\n"),
+        (["dead", "show"], "Missing argument 'event'. See 'tidings dead show --help'.\n"),
         (["tail", "--form", "x"], "(Possible options: --from). See 'tidings tail --help'.\n"),
         (["run", "--workers", "0"], "See 'tidings run --help'.\n"),
     ],

@@ -25,10 +25,10 @@ print_rows(columns, rows, nothing="None.")
 """
 PROGRESS = """
 import sys, time
-from tidings.cli.output import progress
-with progress("Reading", 1000) as advance:
-    for _ in range(10):
-        advance(100)
+from tidings.cli.progress import progress
+with progress("Reading") as tell:
+    for number in range(1, 11):
+        tell(number * 100, 1000)
         time.sleep(0.02)
 print("done")
 """

@@ -15,11 +15,13 @@ def move(names: Sequence[str], to: str, *, yes: bool, app: str | None, url: str 
 
 
 async def _move(target: Any, names: Sequence[str], to: str, yes: bool) -> None:
+    from tidings.cli.progress import progress
     from tidings.handling.groups import Groups
 
     async with target.log() as log:
         groups = Groups(log, () if target.app is None else target.app.subscriptions)
-        plans = await groups.plan(*names, to=to)
+        with progress("counting") as tell:
+            plans = await groups.plan(*names, to=to, looked=tell)
         if not yes:
             for plan in plans[:-1]:
                 print(f"{plan.group} will {_said(plan)}.")

@@ -10,9 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from tidings.cli.progress import progress
-
-__all__ = ["Column", "counted", "is_terminal", "plain", "print_facts", "print_json", "print_rows", "progress"]
+__all__ = ["Column", "counted", "is_terminal", "plain", "print_facts", "print_json", "print_rows"]
 
 _NARROWEST = 10  # characters a column may be folded to
 _GAP = 2  # between columns

@@ -2,7 +2,8 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 Told = Callable[[int, int | None], None]  # how much is done, and of how much (None: nobody knows)
 

@@ -13,7 +13,9 @@ from tidings.handling.subscription import Subscription
 from tidings.log import Log
 from tidings.log.interface import GroupStatus, Report
 from tidings.log.places import count, position
-from tidings.log.position import Position
+from tidings.log.position import Position, order_in
+
+Looked = Callable[[int, int], None]  # how many were looked at so far, of how many in all
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -71,15 +73,23 @@ class Groups:
             await self._log.ledger.set_state(name, "live")
         return chosen
 
-    async def plan(self, *names: str, to: str) -> Sequence[Move]:
-        """What `reset` would do; nothing is changed.
+    async def plan(self, *names: str, to: str, looked: Looked = lambda done, total: None) -> Sequence[Move]:
+        """What `reset` would do; nothing is changed. `looked` is told how many events were looked at, of how many.
 
         Raises:
             LogTruncated: this log has no such position.
         """
         chosen = await self._named(names)
         place = await position(self._log, to, self._clock)
-        return [await self._move(status, place) for status in chosen]
+        total = sum(abs(order_in(place) - order_in(status.position)) for status in chosen)
+        so_far = 0
+
+        def look(more: int) -> None:
+            nonlocal so_far
+            so_far += more
+            looked(so_far, total)
+
+        return [await self._move(status, place, look) for status in chosen]
 
     async def reset(self, *names: str, to: str) -> Sequence[Move]:
         """Move groups to a place in the log, from where they hear everything again, and forget what they set aside.
@@ -122,10 +132,10 @@ class Groups:
             chosen |= {each: there[each] for each in found}
         return list(chosen.values())
 
-    async def _move(self, status: GroupStatus, place: Position) -> Move:
+    async def _move(self, status: GroupStatus, place: Position, advance: Callable[[int], None]) -> Move:
         forward = place > status.position
         first, last = sorted((place, status.position))
-        events = await count(self._log, status.patterns, after=first, upto=last)
+        events = await count(self._log, status.patterns, after=first, upto=last, advance=advance)
         effects = () if forward else _effects(self._subscriptions.get(status.name))
         forgotten = status.retry + status.blocked + status.dead
         return Move(status.name, place, events, forward, forgotten, bool(status.members), effects)
