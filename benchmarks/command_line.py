@@ -8,19 +8,19 @@ from time import perf_counter
 from benchmarks import catch_up
 from benchmarks.harness import Place, Question, Row, Samples
 from benchmarks.orders import shop
+from tidings.log.interface import Group
 
 _CALLS = 5
 
 
 def prepare(place: Place) -> None:
-    """A log full of orders, and a group that has handled none of them."""
+    """A log full of orders, a group that has handled none of them, and one that waits for something else."""
     catch_up.prepare(place)
 
     async def join() -> None:
-        app = shop(place.prepared)
-        app.on("customer:moved", group="shop.follow")(lambda data: None)
-        async with app.running():
-            pass
+        async with shop(place.prepared) as app:
+            await app.log.ledger.join(Group("shop.ship", ("order:created",)))
+            await app.log.ledger.join(Group("shop.follow", ("customer:*",)))
 
     asyncio.run(join())
 

@@ -121,10 +121,13 @@ def test_an_event_that_nobody_hears(patient: Patient) -> None:
 
 
 def test_a_variable_that_nobody_reads(patient: Patient) -> None:
-    found = patient.finding(variables={"TIDINGS_LOGS": "sqlite:///x.db"})
+    misspelt = patient.finding(variables={"TIDINGS_LOGS": "sqlite:///x.db"})
+    unknown = patient.finding(variables={"TIDINGS_WORKERS": "4"})
 
-    assert (found.severity, found.subject) == ("warning", "TIDINGS_LOGS")
-    assert found.cure.endswith("TIDINGS_URL, TIDINGS_LOG, TIDINGS_BROKER")
+    assert (misspelt.severity, misspelt.subject) == ("warning", "TIDINGS_LOGS")
+    assert misspelt.cure == "set TIDINGS_LOG instead, if that is meant"
+    assert (unknown.severity, unknown.subject) == ("note", "TIDINGS_WORKERS")
+    assert unknown.cure.endswith("TIDINGS_URL, TIDINGS_LOG, TIDINGS_BROKER")
 
 
 def test_a_variable_that_something_else_comes_before(patient: Patient) -> None:

@@ -1,13 +1,14 @@
 """Checks of what surrounds an application: how it is found, the variables that decide it, the Python it runs on."""
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 from tidings.doctor.facts import Facts
 from tidings.doctor.finding import Finding, error, note, warning
 from tidings.errors import MissingExtra
 
 VARIABLES = ("TIDINGS_URL", "TIDINGS_LOG", "TIDINGS_BROKER")  # in the order in which they are asked
-_OURS = {*VARIABLES, "TIDINGS_SEED", "TIDINGS_TRIALS"}
+_OURS = {*VARIABLES, "TIDINGS_SEED", "TIDINGS_TRIALS", "TIDINGS_SHOP"}  # the rest: tests and the demo
 _OLDEST = (3, 11)
 
 
@@ -37,8 +38,12 @@ def python_is_old(facts: Facts) -> Iterable[Finding]:
 def variables_nobody_reads(facts: Facts) -> Iterable[Finding]:
     """A misspelt setting is no setting."""
     for name in sorted(facts.variables):
-        if name.startswith("TIDINGS_") and name not in _OURS:
-            yield warning(name, "it is set, and nobody reads it", f"unset it, or spell it as one of {_listed()}")
+        if not name.startswith("TIDINGS_") or name in _OURS:
+            continue
+        if meant := get_close_matches(name, VARIABLES, n=1, cutoff=0.87):
+            yield warning(name, "it is set, and nobody reads it", f"set {meant[0]} instead, if that is meant")
+        else:
+            yield note(name, "it is set, and tidings does not read it", f"unset it; what is read is {_listed()}")
 
 
 def variables_overruled(facts: Facts) -> Iterable[Finding]:
