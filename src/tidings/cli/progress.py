@@ -2,8 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
 
 Told = Callable[[int, int | None], None]  # how much is done, and of how much (None: nobody knows)
 
