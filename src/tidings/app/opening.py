@@ -1,0 +1,119 @@
+"""`Opening`: an application's log and broker, open as long as anybody in the process uses them."""
+
+import asyncio
+import os
+from typing import Any, Self
+
+from tidings.app.composition import Composition, Speaking
+from tidings.app.substitutes import Connect, OpenLog
+from tidings.brokers import Broker, connect
+from tidings.clock import Clock
+from tidings.concurrency import SharedLock
+from tidings.errors import ConfigurationError
+from tidings.handling.delivery import current
+from tidings.handling.listening import ListeningRoom
+from tidings.handling.outgoing import Outgoing
+from tidings.log import Log, open_log
+
+
+class Opening(Composition):
+    """A composition with a log, and perhaps a broker."""
+
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        contracts: Speaking,
+        *,
+        log_url: str,
+        broker_url: str | None,
+        keeps_lineage: bool,
+        **log_settings: Any,
+    ) -> None:
+        super().__init__(name, clock, contracts)
+        self.log_url = log_url
+        self.broker_url = broker_url
+        self._keeps_lineage = keeps_lineage
+        self._log_settings = log_settings
+        self._open_log: OpenLog = open_log
+        self._connect: Connect = connect
+        self._log: Log | None = None
+        self._broker: Broker | None = None
+        self._outgoing: Outgoing | None = None
+        self._listening: ListeningRoom | None = None
+        self._open_count = 0
+        self.loop: asyncio.AbstractEventLoop | None = None  # where it was opened
+        self.opened_by: int | None = None  # the process
+        self._opening = SharedLock()  # many may enter at once, as requests of a web server do
+
+    @property
+    def log(self) -> Log:
+        """The open log.
+
+        Raises:
+            ConfigurationError: the application is not open.
+        """
+        if self._log is None:
+            raise ConfigurationError(f"{self.name} is not open: use 'async with app:', app.run() or 'tidings run'")
+        return self._log
+
+    @property
+    def is_bound(self) -> bool:
+        """Does its log live on one event loop alone, as it has nothing to keep the threads of two apart?"""
+        return self.log_url.startswith("memory:")
+
+    async def __aenter__(self) -> Self:
+        """Open the log and the broker; no handler runs yet."""
+        async with self._opening:
+            if not self._open_count:
+                await self._open()
+            self._check_loop()
+            self._open_count += 1
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        async with self._opening:
+            self._open_count -= 1
+            if not self._open_count:
+                await self._close()
+
+    async def _ready(self) -> tuple[Log, Outgoing]:
+        """What publishing takes. Inside a handler its event, which may have been read lean, is a cause: made whole."""
+        log, outgoing, cell = self.log, self._outgoing, current.get()
+        assert outgoing is not None
+        if cell is not None and cell.item is not None:
+            await cell.complete([cell.item])
+        return log, outgoing
+
+    def _check_loop(self) -> None:
+        if self.is_bound and self.loop is not asyncio.get_running_loop():
+            raise ConfigurationError(
+                f"{self.name} is open on another event loop, and a log in memory lives on one: let app.run() begin"
+                " before app.sync is used, or use sqlite:///file.db"
+            )
+
+    async def _open(self) -> None:
+        self.loop, self.opened_by = asyncio.get_running_loop(), os.getpid()
+        try:
+            self._outgoing = Outgoing(self.name, self.catalog(), self.clock)
+            self._log = await self._open_log(self.log_url, clock=self.clock, **self._log_settings)
+            self._log.ledger.keeps_lineage = self._keeps_lineage
+            if self.broker_url is not None:
+                self._broker = await self._connect(self.broker_url, clock=self.clock)
+        except BaseException:
+            await self._close()
+            raise
+
+    async def _close(self) -> None:
+        room, self._listening = self._listening, None
+        if room is not None:
+            room.close()
+        self.loop = self.opened_by = None
+        broker, self._broker = self._broker, None
+        log, self._log = self._log, None
+        try:
+            if broker is not None:
+                await broker.close()
+        finally:
+            if log is not None:
+                await log.close()

@@ -1,0 +1,148 @@
+"""`Publishing`: how events get into an application's log, and how its own code listens to them."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Any, Literal, overload
+
+import msgspec
+
+from tidings.app.commands import check_sole_handler
+from tidings.app.opening import Opening
+from tidings.app.transaction import AppTransaction, ExistingTransaction, recorded
+from tidings.app.transaction import existing as joining
+from tidings.errors import ConfigurationError
+from tidings.events import Contract, Event
+from tidings.handling.later import Delay
+from tidings.handling.listening import Listener, ListeningRoom
+
+
+class Publishing(Opening):
+    """An open application that takes events; handlers need not run."""
+
+    async def publish(
+        self,
+        event: Any,
+        data: Any = msgspec.UNSET,
+        *,
+        id: str | None = None,
+        key: str | None = None,
+        subject: str | None = None,
+        correlation_id: str | None = None,
+        headers: dict[str, str | int | bool] | None = None,
+        delay: Delay | None = None,
+        at: datetime | None = None,
+    ) -> Event:
+        """Publish an `@event` value, an Event, or a name with `data`; returns it as recorded, once it is safe.
+
+        With `delay` (seconds or timedelta) or `at` (a datetime with its timezone) it is recorded then, not before, by
+        whichever process does the application's chores; until then it has no position and can be cancelled. Its time
+        is that moment. What it says, and causes, are fixed now. A moment that has come already is now.
+
+        With the same `id` again it is recorded once. Inside a handler it is caused by what is being handled, and it is
+        recorded at once, apart from the settlement: a handler that is run again publishes again. What must happen once
+        is to be returned, or published with an `id` of its own.
+
+        Raises:
+            ContractError, InvalidEvent, InvalidName: it cannot be recorded as it is.
+            LogError: the log did not take it.
+        """
+        log, outgoing = await self._ready()
+        made = outgoing.event(
+            event, data=data, id=id, key=key, subject=subject, correlation_id=correlation_id, headers=headers
+        )
+        if delay is not None or at is not None:
+            later = outgoing.later(made, event, delay=delay, at=at)
+            if later is not None:
+                await log.ledger.timers.schedule([later[1]])
+                return later[0]
+        appended = await log.append([made], public=outgoing.is_public(made.type))
+        return msgspec.structs.replace(made, position=appended.first)
+
+    async def publish_many(self, events: Sequence[Any]) -> list[Event]:
+        """Publish values or Events in one append: all of them or none.
+
+        Raises:
+            ContractError, InvalidEvent, LogError: none was recorded.
+        """
+        log, outgoing = await self._ready()
+        made = [outgoing.event(event) for event in events]
+        public = all(outgoing.is_public(each.type) for each in made)
+        if not public and any(outgoing.is_public(each.type) for each in made):
+            raise ConfigurationError("public and private events cannot be published together: publish them apart")
+        await log.append(made, public=public)
+        return made
+
+    async def cancel(self, event: str | Event) -> bool:
+        """Have an event that was published with `delay` or `at` never take place, named by id or as it was returned.
+
+        False when it is recorded already, or was never scheduled: then nothing is changed. When it is cancelled while
+        it fires, one of the two happens, and the answer says which.
+        """
+        event_id, source = (event.id, event.source) if isinstance(event, Event) else (event, self.name)
+        return await self.log.ledger.timers.cancel(event_id, source)
+
+    async def send(
+        self,
+        command: Any,
+        data: Any = msgspec.UNSET,
+        *,
+        id: str | None = None,
+        key: str | None = None,
+        subject: str | None = None,
+        correlation_id: str | None = None,
+        headers: dict[str, str | int | bool] | None = None,
+    ) -> Event:
+        """Record a command: like `publish`, but private to this service, and for exactly one group that handles it.
+
+        Raises:
+            NotOneHandler: no group of this application hears it, or several do; nothing was recorded.
+            ContractError, InvalidEvent, InvalidName, LogError: as for `publish`.
+        """
+        log, outgoing = await self._ready()
+        made = outgoing.event(
+            command, data=data, id=id, key=key, subject=subject, correlation_id=correlation_id, headers=headers
+        )
+        check_sole_handler(self._subscriptions, made.type)
+        appended = await log.append([made], public=False)
+        return msgspec.structs.replace(made, position=appended.first)
+
+    @overload
+    def transaction(self) -> AbstractAsyncContextManager[AppTransaction]: ...
+    @overload
+    def transaction(self, *, existing: object) -> AbstractAsyncContextManager[ExistingTransaction]: ...
+    def transaction(self, *, existing: object = None) -> AbstractAsyncContextManager[Any]:
+        """SQL of your own and events in one commit: `tx.execute(...)`, `tx.publish(...)`. Raising forgets both.
+
+        With `existing`, a connection of your own to the log's database (SQLite: a `sqlite3.Connection`), each is
+        written on it at once, on this thread. If it is in a transaction, your commit keeps both and your rollback
+        neither; `ring` then wakes the handlers at once. Else the block begins a transaction and commits it.
+
+        Raises:
+            ConfigurationError: it is no connection to that database, or does not fsync its commits.
+            LogLocked: another connection is writing, or has written since this one read.
+        """
+        return recorded(self._ready) if existing is None else joining(self._ready, existing)
+
+    async def ring(self) -> None:
+        """Wake the handlers for events committed on a connection of your own; unasked, they look twice a second."""
+        await self.log.ring()
+
+    def listen(
+        self,
+        *heard: str | type | Contract,
+        after: Literal["earliest", "latest"] | str = "latest",
+        events: bool = False,
+        undecodable: Literal["raise", "skip"] = "raise",
+    ) -> Listener:
+        """Live events as an async iterator: `async for order in app.listen("order:*")`; no name: all of them.
+
+        Each is the value a handler would get; with `events` the whole Event. It begins behind `after`, `latest` being
+        where the log ends at the first step, or at `async with app.listen(...) as orders`. It ends when the application
+        closes. No group is recorded: nothing is remembered or tried again.
+
+        Raises:
+            ConfigurationError, InvalidName: the application is not open, or nothing can be heard so.
+        """
+        room = self._listening = self._listening or ListeningRoom(self.log)
+        return room.listen(heard, self.catalog(), after=after, events=events, undecodable=undecodable)
