@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from tests.handling.stage import parked, until
 from tidings import App, Retry, Transaction, contract, event
 from tidings.errors import HandlerTimeout, LogError, TransactionMisuse
+from tidings.log.record import restore
 from tidings.log.sqlite.transaction import fetch_within
 
 SLOW = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
@@ -53,6 +55,46 @@ async def test_what_a_failed_call_did_to_its_event_is_not_seen_by_the_next(app: 
         await until(lambda: _equal(len(seen), 3), app.log)
 
     assert seen == [["book", "bag"]] * 3
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+async def test_a_task_that_outlives_its_handler_keeps_the_cause_and_key_of_its_own_event(
+    app: App, concurrency: int
+) -> None:
+    tasks: list[asyncio.Task[Any]] = []
+    released = asyncio.Event()
+
+    async def tell_later(bill: BillMade) -> None:
+        await released.wait()
+        await app.publish("bill:told", bill.number)
+
+    @app.on(BillMade, concurrency=concurrency)
+    async def begin(bill: BillMade) -> None:
+        tasks.append(asyncio.create_task(tell_later(bill)))
+        if bill.number == 9:
+            released.set()
+            await asyncio.wait(tasks)  # while this one is in hand
+
+    async with app.running():
+        bills = {bill.data.number: bill for bill in await _made(app, 10)}
+        await until(lambda: _equal(len(tasks), 10), app.log)
+        await asyncio.wait(tasks)
+        told = [event async for event in _told(app, "bill:told")]
+
+    assert [event.key for event in told] == [str(event.data) for event in told]
+    assert {event.data: event.causation_id for event in told} == {number: bill.id for number, bill in bills.items()}
+
+
+async def _made(app: App, count: int) -> list[Any]:
+    made = [await app.publish(BillMade(number)) for number in range(count)]
+    return [msgspec.structs.replace(each, data=BillMade(number)) for number, each in enumerate(made)]
+
+
+async def _told(app: App, name: str) -> AsyncIterator[Any]:
+    found = await app.log.scan("", limit=1000)
+    for record in found.records:
+        if record.type == name:
+            yield restore(record, found.position(record), msgspec.json.decode(record.data))
 
 
 async def test_what_a_rolled_back_batch_did_to_its_events_is_not_committed(app: App) -> None:

@@ -10,7 +10,7 @@ from tidings.brokers import Broker, connect
 from tidings.clock import Clock
 from tidings.concurrency import SharedLock
 from tidings.errors import ConfigurationError
-from tidings.handling.delivery import current
+from tidings.handling.delivery import cause
 from tidings.handling.listening import ListeningRoom
 from tidings.handling.outgoing import Outgoing
 from tidings.log import Log, open_log
@@ -79,10 +79,11 @@ class Opening(Composition):
 
     async def _ready(self) -> tuple[Log, Outgoing]:
         """What publishing takes. Inside a handler its event, which may have been read lean, is a cause: made whole."""
-        log, outgoing, cell = self.log, self._outgoing, current.get()
+        log, outgoing, known = self.log, self._outgoing, cause()
         assert outgoing is not None
-        if cell is not None and cell.item is not None:
-            await cell.complete([cell.item])
+        if known is not None:
+            item, complete = known
+            await complete([item])
         return log, outgoing
 
     def _check_loop(self) -> None:

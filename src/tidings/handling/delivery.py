@@ -1,5 +1,6 @@
 """`Delivery`: one event handed to one group, as a handler may ask to see it. `Item`: the same, as it is carried."""
 
+import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -51,15 +52,37 @@ class Delivery(msgspec.Struct, frozen=True):
 class Current:
     """Which event a task or thread is handling: one cell each, so that setting it costs next to nothing."""
 
-    __slots__ = ("complete", "group", "item")
+    __slots__ = ("complete", "group", "item", "task")
 
     def __init__(self, group: str, complete: Complete) -> None:
         self.group = group
         self.complete = complete
         self.item: Item | None = None
+        self.task = _task()  # which awaits the handler; None on a thread
 
 
 current: contextvars.ContextVar[Current | None] = contextvars.ContextVar("tidings_current", default=None)
+handled: contextvars.ContextVar[Item | None] = contextvars.ContextVar("tidings_handled", default=None)
+
+
+def cause() -> tuple[Item, Complete] | None:
+    """The event that is handled where this is called, and what makes it whole.
+
+    In a task that a handler has started it is the event the task was started for, however long it goes on: the cell has
+    moved to others by then, and what was `handled` is the task's own.
+    """
+    cell = current.get()
+    if cell is None:
+        return None
+    item = cell.item if cell.task is None or cell.task is _task() else handled.get()
+    return None if item is None else (item, cell.complete)
+
+
+def _task() -> "asyncio.Task[Any] | None":
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no event loop runs here
+        return None
 
 
 def event_of(item: Item) -> Event:

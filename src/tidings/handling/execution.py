@@ -14,7 +14,7 @@ import msgspec
 from tidings.clock import Clock
 from tidings.errors import HandlerTimeout
 from tidings.handling.batch import Batch
-from tidings.handling.delivery import Complete, Current, Item, current
+from tidings.handling.delivery import Complete, Current, Item, current, handled
 from tidings.handling.subscription import Subscription
 from tidings.handling.watch import Watch
 
@@ -62,6 +62,7 @@ class Calling:
             batch.unreadable(item)
             return
         cell.item = item
+        handled.set(item)
         try:
             result = await self._call(item, None)
         except (Exception, asyncio.CancelledError) as error:
@@ -113,7 +114,7 @@ class Sequential(Calling):
             current.reset(token)
 
     async def _run(self, items: list[Item], cell: Current, watch: Watch) -> list[Item]:
-        call, batch, held = self._call, self._batch, self._batch.held
+        call, batch, held, handle = self._call, self._batch, self._batch.held, handled.set
         is_whole = False
         for index, item in enumerate(items):
             if self._paused:
@@ -127,6 +128,7 @@ class Sequential(Calling):
                 await self._handle(item, cell, watch)
                 continue
             cell.item = item
+            handle(item)
             try:
                 result = await call(item, None)
             except (Exception, asyncio.CancelledError) as error:

@@ -10,7 +10,7 @@ from tidings.clock import Clock
 from tidings.errors import ConfigurationError
 from tidings.events import Catalog, Contract, Event, contract_of, derived_id, new_id, split_version
 from tidings.events.envelope import is_json
-from tidings.handling.delivery import Item, current, event_of
+from tidings.handling.delivery import Item, cause, event_of
 from tidings.handling.later import Delay, Later, due_at, timed
 from tidings.log import Timer
 from tidings.log.record import Draft, draft
@@ -79,8 +79,8 @@ class Outgoing:
             ConfigurationError: it returned something that is no event.
             ContractError, InvalidEvent: it returned an event that cannot be recorded.
         """
-        cause = event_of(item)
-        return self._effects(result, cause, (cause.id, cause.source, group))
+        origin = event_of(item)
+        return self._effects(result, origin, (origin.id, origin.source, group))
 
     def effects_of_many(self, result: Any, items: list[Item], group: str) -> list[Effect]:
         """What a handler returned for several events: caused by the last of them.
@@ -95,17 +95,17 @@ class Outgoing:
             return self.effects(result, items[0], group)
         events = [event_of(item) for item in items]
         keys = {event.key or event.stream for event in events}
-        cause = events[-1] if len(keys) == 1 else msgspec.structs.replace(events[-1], key=None, stream=None)
-        return self._effects(result, cause, (*[part for event in events for part in (event.id, event.source)], group))
+        last = events[-1] if len(keys) == 1 else msgspec.structs.replace(events[-1], key=None, stream=None)
+        return self._effects(result, last, (*[part for event in events for part in (event.id, event.source)], group))
 
-    def _effects(self, result: Any, cause: Event, root: tuple[str, ...]) -> list[Effect]:
+    def _effects(self, result: Any, origin: Event, root: tuple[str, ...]) -> list[Effect]:
         values = result if isinstance(result, list | tuple) and contract_of(type(result)) is None else (result,)
         effects: list[Effect] = []
         for index, value in enumerate(values):
             if value is None:
                 continue
             content = value.event if type(value) is Later else value
-            event = _after(cause, self.event(content, id=derived_id(*root, str(index))))
+            event = _after(origin, self.event(content, id=derived_id(*root, str(index))))
             if type(value) is Later:
                 due = due_at(self._clock.now(), delay=value.delay, at=value.at)
                 effects.append(self._timer(timed(event, content, due), due))
@@ -167,8 +167,8 @@ class Outgoing:
         return msgspec.structs.replace(event, key=key, data=msgspec.Raw(contract.encode(content)))
 
     def _caused(self, event: Event) -> Event:
-        cell = current.get()
-        return event if cell is None or cell.item is None else _after(event_of(cell.item), event)
+        known = cause()
+        return event if known is None else _after(event_of(known[0]), event)
 
     def _now(self) -> datetime:
         """The time in milliseconds; many events of one millisecond share the object."""
@@ -179,14 +179,14 @@ class Outgoing:
         return self._moment
 
 
-def _after(cause: Event, event: Event) -> Event:
+def _after(origin: Event, event: Event) -> Event:
     """The event with what it inherits from its cause, where it says nothing itself."""
     return msgspec.structs.replace(
         event,
-        correlation_id=event.correlation_id or cause.correlation_id or cause.id,
-        causation_id=event.causation_id or cause.id,
-        traceparent=event.traceparent or cause.traceparent,
-        key=event.key or cause.key or cause.stream,
+        correlation_id=event.correlation_id or origin.correlation_id or origin.id,
+        causation_id=event.causation_id or origin.id,
+        traceparent=event.traceparent or origin.traceparent,
+        key=event.key or origin.key or origin.stream,
     )
 
 

@@ -153,15 +153,15 @@ class Settling:
         lean = {item.record.order: item for item in items if item.record.envelope is None}
         if not lean:
             return
-        after, last = min(lean) - 1, max(lean)
+        after, last, epoch = min(lean) - 1, max(lean), items[0].epoch  # the lease may be lost by now
         while after < last:
-            found = await self._log.scan(self.position(after), Where(passing=self._batch.passing), 1000)
+            found = await self._log.scan(epoch.position(after), Where(passing=self._batch.passing), 1000)
             for record in found.records:
                 if record.order in lean:
                     _fill(lean[record.order].record, record)
             after = found.records[-1].order if found.records else last
         if any(item.record.envelope is None for item in lean.values()):
-            raise Unsettled(Fenced(self._group, self.held.member))
+            raise Unsettled(Fenced(self._group, self.lease.member if self.lease else "this process"))
 
     def _measure(self) -> None:
         """Once a batch, tell what was done."""

@@ -10,7 +10,7 @@ from tidings.clock import Clock
 from tidings.concurrency import DedicatedThread
 from tidings.errors import CircuitOpen, HandlerTimeout
 from tidings.handling.batch import Batch
-from tidings.handling.delivery import Complete, Current, Item, current
+from tidings.handling.delivery import Complete, Current, Item, current, handled
 from tidings.handling.flow import settings
 from tidings.handling.outgoing import Effect
 from tidings.handling.subscription import Subscription
@@ -46,6 +46,7 @@ class Batched:
         """Call the handler with the items, so many at a time."""
         self._paused = False
         self.left = items
+        self._cell.task = asyncio.current_task()
         token = current.set(self._cell)
         try:
             while self.left and not self._paused:
@@ -131,6 +132,7 @@ class Batched:
         """One call, within its time limit; what it publishes is caused by the last of its events."""
         watch = Watch(self._cell, self._policy.timeout, self._name)
         self._cell.item = items[-1]
+        handled.set(items[-1])
         try:
             return await self._call(items, tx)
         except (Exception, asyncio.CancelledError) as error:
@@ -167,7 +169,7 @@ class BatchedInThread(Batched):
 
     async def _called(self, items: list[Item]) -> Any:
         cell = Current(self._name, self._complete)
-        cell.item = items[-1]
+        cell.item, cell.task = items[-1], None  # it is called on a thread
         context = contextvars.copy_context()
         context.run(current.set, cell)
         call = self._thread.call(lambda: context.run(self._call, items, None))
