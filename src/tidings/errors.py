@@ -350,6 +350,13 @@ class HandlingError(TidingsError):
     """A handler's work could not be settled."""
 
 
+def unusual(error: BaseException, handler: str) -> HandlingError:
+    """The failure of a handler that raised what is no `Exception`, as one."""
+    said = HandlingError(f"{handler} raised {type(error).__name__}: {error}")
+    said.__cause__ = error
+    return said
+
+
 class Reject(HandlingError):
     """Raised by a handler: this event is never to be retried. It becomes a dead letter at once and blocks nothing."""
 

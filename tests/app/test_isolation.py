@@ -57,6 +57,59 @@ async def test_what_a_failed_call_did_to_its_event_is_not_seen_by_the_next(app: 
     assert seen == [["book", "bag"]] * 3
 
 
+class Odd(BaseException):
+    """What nobody expects."""
+
+
+@pytest.mark.parametrize("kind", [Odd, asyncio.CancelledError, GeneratorExit])
+@pytest.mark.parametrize("form", ["async", "plain", "plain with tx", "async with tx", "list", "plain list"])
+async def test_a_handler_that_raises_no_exception_fails_like_any_other(
+    app: App, form: str, kind: type[BaseException]
+) -> None:
+    def fail(bill: BillMade) -> None:
+        if bill.number == 1:
+            raise kind("odd")
+
+    async def fail_async(bill: BillMade) -> None:
+        fail(bill)
+
+    def fail_inside(bill: BillMade, tx: Transaction) -> None:
+        fail(bill)
+
+    async def fail_recording(bill: BillMade, tx: Transaction) -> None:
+        fail(bill)
+
+    async def fail_together(bills: list[BillMade]) -> None:
+        for bill in bills:
+            fail(bill)
+
+    def fail_together_in_a_thread(bills: list[BillMade]) -> None:
+        for bill in bills:
+            fail(bill)
+
+    handlers: dict[str, Any] = {
+        "async": fail_async,
+        "plain": fail,
+        "plain with tx": fail_inside,
+        "async with tx": fail_recording,
+        "list": fail_together,
+        "plain list": fail_together_in_a_thread,
+    }
+    app.on(BillMade, group="g", retry=Retry.never())(handlers[form])
+
+    async with app.running():
+        await app.publish_many([BillMade(0), BillMade(1), BillMade(2)])
+        [dead] = await parked(app, "dead")
+        await until(lambda: _has_answered_all(app), app.log)
+
+    assert dead.key == "1"
+    assert dead.reason.startswith("HandlingError")
+
+
+async def _has_answered_all(app: App) -> bool:
+    return all(not each.lag for each in await app.log.ledger.groups())
+
+
 @pytest.mark.parametrize("concurrency", [1, 3])
 async def test_a_task_that_outlives_its_handler_keeps_the_cause_and_key_of_its_own_event(
     app: App, concurrency: int

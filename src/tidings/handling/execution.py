@@ -12,9 +12,10 @@ from typing import Protocol
 import msgspec
 
 from tidings.clock import Clock
-from tidings.errors import HandlerTimeout
+from tidings.errors import HandlerTimeout, unusual
 from tidings.handling.batch import Batch
 from tidings.handling.delivery import Complete, Current, Item, current, handled
+from tidings.handling.settling import Unsettled
 from tidings.handling.subscription import Subscription
 from tidings.handling.watch import Watch
 
@@ -65,8 +66,8 @@ class Calling:
         handled.set(item)
         try:
             result = await self._call(item, None)
-        except (Exception, asyncio.CancelledError) as error:
-            await self._again(item, watch.told(error), cell, watch)
+        except BaseException as error:
+            await self._again(item, watch.told(answerable(error, self._name)), cell, watch)
         else:
             batch.returned(item, result, item.attempts + 1)
         finally:
@@ -85,12 +86,26 @@ class Calling:
             attempts += 1
             try:
                 result = await self._call(once_more, None)
-            except (Exception, asyncio.CancelledError) as raised:
-                error = watch.told(raised)
+            except BaseException as raised:
+                error = watch.told(answerable(raised, self._name))
             else:
                 self._batch.returned(item, result, attempts)
                 return
         self._batch.failed(item, error, attempts)
+
+
+def answerable(error: BaseException, handler: str) -> BaseException:
+    """A handler's failure, whatever it raised, as one that rules and dead letters can speak of.
+
+    Raises:
+        KeyboardInterrupt, SystemExit: the process is to end.
+        Unsettled: it was not the handler that failed.
+    """
+    if isinstance(error, KeyboardInterrupt | SystemExit | Unsettled):
+        raise error
+    if isinstance(error, Exception | asyncio.CancelledError):
+        return error
+    return unusual(error, handler)
 
 
 class Sequential(Calling):
@@ -131,8 +146,8 @@ class Sequential(Calling):
             handle(item)
             try:
                 result = await call(item, None)
-            except (Exception, asyncio.CancelledError) as error:
-                told, cell.item = watch.told(error), None
+            except BaseException as error:
+                told, cell.item = watch.told(answerable(error, self._name)), None
                 self.left = items[index:]
                 await self._complete(self.left)
                 is_whole = True

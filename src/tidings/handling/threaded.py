@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from tidings.concurrency import DedicatedThread
-from tidings.errors import HandlerTimeout
+from tidings.errors import HandlerTimeout, unusual
 from tidings.handling.batch import Batch
 from tidings.handling.delivery import Complete, Current, Item, current
 from tidings.handling.subscription import Subscription
@@ -192,6 +192,8 @@ class Threaded:
                 return call(once, None), None, attempts - item.attempts
             except Exception as raised:
                 error = raised
+            except BaseException as raised:  # a thread of its own: what would end a process ends a call here
+                error = unusual(raised, self._name)
             finally:
                 stretch.is_calling = False
             wait = None if stretch.is_abandoned else self._batch.again(item, error, attempts)

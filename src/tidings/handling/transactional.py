@@ -12,7 +12,7 @@ from math import inf
 from typing import Any
 
 from tidings.clock import Clock
-from tidings.errors import HandlerTimeout, LogError
+from tidings.errors import HandlerTimeout, LogError, unusual
 from tidings.handling.batch import Batch
 from tidings.handling.delivery import Current, Item, current
 from tidings.handling.execution import Calling
@@ -143,6 +143,10 @@ class InsideTransaction:
                     self.overran.add(order)
                 raise
             batch.failed(item, HandlerTimeout(self._name, self._limit) if interrupted else error, item.attempts + 1)
+        except BaseException as error:  # on the writer's thread: what would end a process ends a call here
+            if not tx.is_open:
+                raise
+            batch.failed(item, unusual(error, self._name), item.attempts + 1)
         else:
             batch.done(item, effects)
 

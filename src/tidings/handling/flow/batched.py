@@ -8,9 +8,10 @@ from typing import Any
 
 from tidings.clock import Clock
 from tidings.concurrency import DedicatedThread
-from tidings.errors import CircuitOpen, HandlerTimeout
+from tidings.errors import CircuitOpen, HandlerTimeout, unusual
 from tidings.handling.batch import Batch
 from tidings.handling.delivery import Complete, Current, Item, current, handled
+from tidings.handling.execution import answerable
 from tidings.handling.flow import settings
 from tidings.handling.outgoing import Effect
 from tidings.handling.subscription import Subscription
@@ -135,8 +136,8 @@ class Batched:
         handled.set(items[-1])
         try:
             return await self._call(items, tx)
-        except (Exception, asyncio.CancelledError) as error:
-            told = watch.told(error)
+        except BaseException as error:
+            told = watch.told(answerable(error, self._name))
             if told is error:
                 raise
             raise told from told.__cause__
@@ -177,6 +178,9 @@ class BatchedInThread(Batched):
         if not call.done():
             await self._abandon(call, items)
             raise HandlerTimeout(self._name, self._policy.timeout or 0.0)
+        error = call.exception()
+        if error is not None and not isinstance(error, Exception):
+            raise unusual(error, self._name)
         return call.result()
 
     async def _abandon(self, call: "asyncio.Future[Any]", items: list[Item]) -> None:
