@@ -7,7 +7,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet
 READY := .venv/ready-$(firstword $(shell pwd | cksum))
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup demo test check fix bench chaos servers pins clean
+.PHONY: help setup demo test check docs fix bench chaos servers pins clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ check: $(READY)  ## format, lint, types and floors; changes nothing
 	@$(PY) -m pyright --pythonpath $(PY) tests/typing/user_code.py
 	@$(PY) -m pytest --quiet tests/test_architecture.py
 
+docs: .venv/docs  ## build the documentation into site/, strictly (ARGS=serve shows it while you write)
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs --quiet $(or $(ARGS),build --strict)
+
 fix: $(READY)  ## format, and mend what the linter can mend
 	@$(PY) -m ruff check --fix-only .
 	@$(PY) -m ruff format .
@@ -41,13 +44,13 @@ servers:  ## start the servers that tests need
 	@echo "Nothing to start: in this release everything runs on memory and SQLite."
 
 pins:  ## take the newest versions of the tools into requirements/*.txt
-	@for name in dev bench; do rm -rf .pins && $(PYTHON) -m venv .pins && \
+	@for name in dev bench docs; do rm -rf .pins && $(PYTHON) -m venv .pins && \
 	  .pins/bin/python -m pip --quiet install -r requirements/$$name.in && \
 	  { echo "# Made from $$name.in by \`make pins\`."; .pins/bin/python -m pip freeze --local; } > requirements/$$name.txt || exit 1; \
 	done; rm -rf .pins
 
 clean:  ## remove what the commands above have made
-	rm -rf .venv .pins build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .pins build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml requirements/dev.txt
@@ -61,4 +64,8 @@ $(READY): pyproject.toml requirements/dev.txt
 
 .venv/bench: $(READY) requirements/bench.txt
 	@$(PIP) install -c requirements/dev.txt -r requirements/bench.txt
+	@touch $@
+
+.venv/docs: $(READY) requirements/docs.txt
+	@$(PIP) install -c requirements/dev.txt -r requirements/docs.txt
 	@touch $@
