@@ -45,6 +45,11 @@ class Composition:
         """Who handles what."""
         return tuple(self._subscriptions)
 
+    @property
+    def recurring(self) -> tuple[Every, ...]:
+        """What is called every so often."""
+        return tuple(self._every)
+
     def catalog(self) -> Catalog:
         """Every contract known here, checked.
 

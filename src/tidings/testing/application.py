@@ -70,6 +70,7 @@ class TestApp(Assertions):
             self._stage = await Stage.set(self.app, self.clock, self.faults, kind, self._stack)
             self._words = self._stage.words
             await self._stack.enter_async_context(self.app.running())
+            await self._schedule()
         except BaseException as error:
             await self._stack.aclose()
             if isinstance(error, ConfigurationError) and kind == "memory":
@@ -180,6 +181,11 @@ class TestApp(Assertions):
             due = await self._stage.quiet.next_due()
             self.clock.advance(left if due is None else min(due, left))
             await self.settle(timeout)
+
+    async def _schedule(self) -> None:
+        """What recurs waits for its time from the first moment, and not from when somebody comes to it."""
+        now = int(self.clock.now() * 1e6)
+        await self.app.log.ledger.timers.repeat(self.app.name, [each.first(now) for each in self.app.recurring])
 
     def _foreign(self, source: str) -> Outgoing:
         """Makes the events of another service, which speaks of the same contracts."""

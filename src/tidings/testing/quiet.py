@@ -10,6 +10,7 @@ from tidings.events import Event, PatternSet
 from tidings.log import Log, Parked
 from tidings.log.interface import GroupStatus
 from tidings.log.position import order_in
+from tidings.log.timers import Timer
 from tidings.log.turn import in_turn
 from tidings.testing.calls import Call, Calls
 from tidings.testing.carrier import Carrier
@@ -33,11 +34,12 @@ class Standing(msgspec.Struct):
     due: list[Parked] = []
     in_hand: list[Call] = []
     arriving: int = 0  # events the broker has for this application
+    overdue: list[Timer] = []  # what was scheduled, and should be recorded by now
 
     @property
     def is_quiet(self) -> bool:
         """Is there nothing left?"""
-        return not (self.behind or self.due or self.in_hand or self.arriving)
+        return not (self.behind or self.due or self.in_hand or self.arriving or self.overdue)
 
     def lines(self, history: Recorded) -> list[str]:
         """What is left, as a person reads it."""
@@ -54,7 +56,7 @@ class Standing(msgspec.Struct):
         ]
         if self.arriving:
             found.append(f"the broker has {self.arriving} events that have not been taken in")
-        return found
+        return [*found, *(f"{each.draft.type} is scheduled, and due" for each in self.overdue)]
 
 
 class Quiet:
@@ -84,6 +86,7 @@ class Quiet:
 
     async def look(self) -> Standing:
         """What is left to do now."""
+        overdue = [each for each in await self._next_timer() if self._until(each) <= 0]  # first: it becomes an event
         await self._history.catch_up()
         statuses = [each for each in await self._log.ledger.groups() if each.name in self._groups]
         live = {each.name for each in statuses if each.state == "live"}
@@ -92,14 +95,24 @@ class Quiet:
             [each for each in await self._due() if each.group in live],
             self._calls.under_way(),
             await self._arriving(),
+            overdue,
         )
 
     async def next_due(self) -> float | None:
-        """Seconds until the next parked event, or event delayed by the broker, is due."""
+        """Seconds until the next parked event, timer, or event delayed by the broker is due."""
         waits = [each.due - self._clock.now() for each in await self._log.ledger.parked(state="retry")]
         if (delayed := self._carrier.next_due()) is not None:
             waits.append(delayed - self._clock.monotonic())
+        waits += [self._until(each) for each in await self._next_timer()]
         return min((wait for wait in waits if wait > 0), default=None)
+
+    async def _next_timer(self) -> list[Timer]:
+        return await self._log.ledger.timers.waiting(limit=1)
+
+    def _until(self, timer: Timer) -> float:
+        """Seconds, and a breath more where there are any: a clock that counts in floats could stop just before it."""
+        left = timer.due - int(self._clock.now() * 1e6)
+        return (left + 1) / 1e6 if left > 0 else 0.0
 
     def _behind(self, status: GroupStatus) -> tuple[str, Event | None, int]:
         hears = self._groups[status.name]
