@@ -51,8 +51,8 @@ def _row(parameter: Any) -> str:
 
 
 def _example(command: Any) -> list[str]:
-    example = " ".join((command.epilog or "").removeprefix("Example:").split())
-    return ["```console", f"$ {example}", "```", ""] if example else []
+    examples = [" ".join(each.split()) for each in (command.epilog or "").split("Example:")[1:]]
+    return ["```console", *(f"$ {example}" for example in examples), "```", ""] if examples else []
 
 
 def _paragraphs(text: str | None) -> list[str]:
