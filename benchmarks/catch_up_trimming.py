@@ -10,7 +10,7 @@ from benchmarks.catch_up import Counter, prepare
 from benchmarks.harness import Place, Question, Row, Samples
 from benchmarks.orders import OrderCreated, shop
 from tidings import App, Retain
-from tidings.handling.trimmer import Trimmer
+from tidings.handling.chores.trimmer import Trimmer
 from tidings.log.retention import Retention
 
 RULES = Retention({"order:*": Retain(consumed=True)})

@@ -8,7 +8,7 @@ from time import perf_counter
 from benchmarks import catch_up
 from benchmarks.harness import Place, Question, Row, Samples
 from benchmarks.orders import shop
-from tidings.log.interface import Group
+from tidings.log.group import Group
 
 _CALLS = 5
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Tidings
-from tests.handling.flowcharts import read
+from tests.handling.trace.flowcharts import read
 
 WORK = """
 import asyncio

@@ -16,7 +16,7 @@ from tests.crash.programs.coins import CoinPaid, paid
 from tests.crash.programs.worker import bank, make_tables
 from tidings import App
 from tidings.log import Log, Settlement, open_log
-from tidings.log.interface import Group
+from tidings.log.group import Group
 from tidings.log.position import order_in
 from tidings.log.sqlite import SqliteLog
 from tidings.testing import History

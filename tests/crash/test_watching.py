@@ -16,9 +16,9 @@ from tests.crash.processes import Start
 from tests.crash.programs.coins import CoinPaid, paid
 from tests.crash.test_members import owning, pay
 from tidings import App
-from tidings.handling.alerts import Alerts
-from tidings.handling.sight import Sight
-from tidings.log.interface import Group
+from tidings.handling.oversight.alerts import Alerts
+from tidings.handling.oversight.sight import Sight
+from tidings.log.group import Group
 
 SOURCE = Path(__file__).parents[2] / "src"
 

@@ -13,7 +13,7 @@ from tests.doctor.conftest import OrderCreated, Patient
 from tidings import App, Reject, Retry
 from tidings.clock import ManualClock
 from tidings.doctor import Finding
-from tidings.log.interface import Group
+from tidings.log.group import Group
 
 DIE = """
 import asyncio, os, sys

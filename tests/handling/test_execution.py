@@ -9,7 +9,7 @@ import pytest
 from tests.handling.conftest import NewApp
 from tests.handling.stage import BOUND, Heard, OrderCreated, parked, pass_time
 from tidings import App, Delivery, Retry
-from tidings.log.interface import LANES
+from tidings.log.group import LANES
 from tidings.log.record import slot_of
 
 LATER = Retry(inline=0, attempts=3, wait=10.0, jitter=0.0)

@@ -10,7 +10,7 @@ from tests.handling.conftest import NewApp
 from tests.handling.stage import Heard, OrderCreated, caught_up, facts, parked, pass_time, until
 from tidings import App, Event, Retry
 from tidings.errors import DiskFull
-from tidings.log.interface import LANES
+from tidings.log.group import LANES
 from tidings.log.record import slot_of
 
 

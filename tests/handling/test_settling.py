@@ -12,7 +12,7 @@ from tidings.handling.policy import Retry, policy
 from tidings.handling.settling import Settling, Unsettled
 from tidings.handling.subscription import subscription
 from tidings.log import Log, open_log
-from tidings.log.interface import Group
+from tidings.log.group import Group
 
 
 async def handle(order: object) -> None: ...

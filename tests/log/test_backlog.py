@@ -12,7 +12,7 @@ from tidings import Event
 from tidings.clock import ManualClock
 from tidings.log import Log, Settlement, open_log
 from tidings.log.backlog import Backlog, backlog
-from tidings.log.interface import Group
+from tidings.log.group import Group
 
 _names = itertools.count()
 

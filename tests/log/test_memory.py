@@ -5,7 +5,7 @@ import pytest
 from tidings.errors import ConfigurationError, TransactionMisuse
 from tidings.events import Event
 from tidings.log import START, Settlement, open_log
-from tidings.log.interface import Group
+from tidings.log.group import Group
 from tidings.log.memory import MemoryLog
 
 EVENT = Event(id="1", source="shop", type="order:created", data={})

@@ -21,7 +21,7 @@ from tidings.errors import Fenced, IdReused, PartialDuplicate, VersionConflict
 from tidings.events import Event
 from tidings.log import ANY, EXISTS, NONE, START, Draft, Parked, Settlement, Where, open_log
 from tidings.log.balance import share
-from tidings.log.interface import LANES, Group, Lease
+from tidings.log.group import LANES, Group, Lease
 from tidings.log.position import order_in
 from tidings.log.record import draft, restore, slot_of
 

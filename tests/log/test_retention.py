@@ -13,7 +13,7 @@ from tidings.errors import ConfigurationError, InvalidName
 from tidings.events import Event
 from tidings.log import Log, Retain, Settlement, open_log
 from tidings.log.census import BLOCK, Census
-from tidings.log.interface import Group
+from tidings.log.group import Group
 from tidings.log.position import order_in
 from tidings.log.retention import Holder, Kind, Retention
 from tidings.log.trimming import sweep, usage

@@ -39,8 +39,9 @@ from tidings.errors import (
 )
 from tidings.events import Event
 from tidings.log import ANY, START, Draft, Parked, Settlement
-from tidings.log.interface import ORPHAN_AFTER, Appended, Group, Lease
+from tidings.log.group import ORPHAN_AFTER, Group, Lease
 from tidings.log.record import draft, restore
+from tidings.log.slices import Appended
 from tidings.log.sqlite import SqliteLog, schema
 
 LIMIT = 20.0  # seconds for what should take milliseconds
@@ -571,7 +572,7 @@ async def test_a_writer_outside_tidings_locks_only_for_a_while(log: SqliteLog, p
 DIES_AS_A_MEMBER = """
 import asyncio, os, sys
 from tidings.log import open_log
-from tidings.log.interface import Group
+from tidings.log.group import Group
 
 async def main():
     log = await open_log(sys.argv[1])

@@ -10,7 +10,7 @@ import pytest
 from tidings.errors import LogDamaged
 from tidings.events import Event
 from tidings.log import Log, Parked, Settlement, open_log
-from tidings.log.interface import Group
+from tidings.log.group import Group
 from tidings.log.sqlite import SqliteLog
 from tidings.log.verifying import Examined, Finding
 

@@ -15,6 +15,7 @@ from tidings import (
     CircuitBreaker,
     Debounce,
     Delivery,
+    GroupLagging,
     Later,
     Rate,
     Reject,
@@ -23,7 +24,6 @@ from tidings import (
     Transaction,
 )
 from tidings.events import Catalog, Contract, Event, contract, contract_of, event, upcast
-from tidings.handling.alerts import GroupLagging
 from tidings.testing import Faults, TestApp
 
 

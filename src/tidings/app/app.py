@@ -20,19 +20,19 @@ from tidings.app.urls import log_and_broker
 from tidings.clock import Clock, SystemClock
 from tidings.errors import ConfigurationError
 from tidings.events import Catalog, Contract
-from tidings.handling.alerts import Alerts
-from tidings.handling.firing import Firing
-from tidings.handling.groups import Groups
-from tidings.handling.housekeeping import Chore
-from tidings.handling.letters import Letters
-from tidings.handling.lineage import KEPT, LineageChore, kept_for
-from tidings.handling.lookout import Lookout
+from tidings.handling.chores.housekeeping import Chore
+from tidings.handling.chores.lineage import KEPT, LineageChore, kept_for
+from tidings.handling.chores.trimmer import Trimmer
 from tidings.handling.outgoing import Outgoing
+from tidings.handling.oversight.alerts import Alerts
+from tidings.handling.oversight.groups import Groups
+from tidings.handling.oversight.letters import Letters
+from tidings.handling.oversight.lookout import Lookout
 from tidings.handling.report import MetricsHook
+from tidings.handling.timing.firing import Firing
 from tidings.handling.trace import DEPTH, LIMIT, Trace, trace
-from tidings.handling.trimmer import Trimmer
 from tidings.log import Retain
-from tidings.log.interface import ORPHAN_AFTER
+from tidings.log.group import ORPHAN_AFTER
 from tidings.log.retention import Retention
 
 
@@ -44,7 +44,7 @@ class App(Publishing):
     those its handlers speak of. `metrics` is called once a batch. After a stop is asked for, handlers have `drain`
     seconds to finish. A process that stands still for `lease` seconds loses its lanes, where the log has such a limit.
     A group that nobody has run for `orphan_after` seconds is an orphan: nothing is kept for it any more. `alerts` says
-    when groups in need are told of by events, see `tidings.handling.alerts`; None: never.
+    when groups in need are told of by events, such as `GroupLagging`; None: never.
     What each group did with an event is kept for `lineage` (7 days, or False), for `trace` to tell.
     `retain` says by pattern how long events are kept, the first that fits deciding: without it, all of them, for ever.
 

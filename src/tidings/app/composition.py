@@ -11,15 +11,15 @@ from tidings.app.sources import Source, check_new
 from tidings.clock import Clock
 from tidings.errors import ConfigurationError, DuplicateGroup
 from tidings.events import Catalog, Contract, check_name
-from tidings.handling.every import Every, every
 from tidings.handling.flow.checking import flow
 from tidings.handling.flow.circuit_breaker import CircuitBreaker
 from tidings.handling.flow.settings import Batch, Breaker, Debounce, Priority, Rate, Throttle
 from tidings.handling.form import Handler, form_of
 from tidings.handling.policy import Retry, policy
-from tidings.handling.schedule import Spoken
-from tidings.handling.schedule import schedule as schedule_of
 from tidings.handling.subscription import Subscription, subscription
+from tidings.handling.timing.every import Every, every
+from tidings.handling.timing.schedule import Spoken
+from tidings.handling.timing.schedule import schedule as schedule_of
 
 AnyHandler = TypeVar("AnyHandler", bound=Handler)
 AnyStart = TypeVar("AnyStart", bound=Callable[[], Any])

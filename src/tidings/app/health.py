@@ -8,9 +8,9 @@ from tidings.app.running import Running
 from tidings.app.sources import Sources, Supervised
 from tidings.handling.flow.circuit import Circuit
 from tidings.handling.flow.circuit_breaker import CircuitBreaker
-from tidings.handling.groups import Groups
+from tidings.handling.oversight.groups import Groups
 from tidings.handling.reader import Reader
-from tidings.log.interface import GroupStatus
+from tidings.log.group import GroupStatus
 
 
 class BreakerHealth(msgspec.Struct, frozen=True):

@@ -13,8 +13,8 @@ from tidings.app.transaction import AppTransaction, ExistingTransaction, recorde
 from tidings.app.transaction import existing as joining
 from tidings.errors import ConfigurationError
 from tidings.events import Contract, Event
-from tidings.handling.later import Delay
 from tidings.handling.listening import Listener, ListeningRoom
+from tidings.handling.timing.later import Delay
 
 
 class Publishing(Opening):

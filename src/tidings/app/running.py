@@ -10,23 +10,23 @@ from tidings.brokers import Broker
 from tidings.clock import Clock
 from tidings.errors import TidingsError
 from tidings.events import Catalog
+from tidings.handling.chores.housekeeping import Chore, Housekeeping
 from tidings.handling.execution import Execution
 from tidings.handling.feed import Feed
 from tidings.handling.flow.announcing import Announcer
 from tidings.handling.flow.circuit import Circuit
 from tidings.handling.flow.circuit_breaker import CircuitBreaker
 from tidings.handling.flow.controls import Controls, controls_of
-from tidings.handling.housekeeping import Chore, Housekeeping
-from tidings.handling.orphans import greet_orphans
 from tidings.handling.outgoing import Outgoing
+from tidings.handling.oversight.orphans import greet_orphans
+from tidings.handling.oversight.reporting import Reporting
 from tidings.handling.reader import Reader
 from tidings.handling.relay import OWN, Inbound, Relaying, outbound_subscription
 from tidings.handling.report import MetricsHook
-from tidings.handling.reporting import Reporting
 from tidings.handling.subscription import Subscription
 from tidings.log import Log
 from tidings.log.balance import part
-from tidings.log.interface import ORPHAN_AFTER
+from tidings.log.group import ORPHAN_AFTER
 
 _MOST_READERS = 8  # of one group in one process; with more concurrency each handles several keys at a time
 _LEAVING = 1.0  # seconds to give the lanes back

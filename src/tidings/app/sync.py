@@ -24,8 +24,8 @@ from tidings.concurrency import here
 from tidings.errors import LogClosed, LogLocked, NoAnswer, UsedAfterFork, WouldBlock
 from tidings.events import Event
 from tidings.handling.delivery import current
-from tidings.handling.later import Delay
 from tidings.handling.outgoing import Outgoing
+from tidings.handling.timing.later import Delay
 from tidings.log import Log
 
 Result = TypeVar("Result")

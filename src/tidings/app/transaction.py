@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from datetime import datetime
 from typing import Any
 
-from tidings.handling.later import Delay
 from tidings.handling.outgoing import Outgoing
+from tidings.handling.timing.later import Delay
 from tidings.log import Log
 from tidings.log.interface import Existing
 from tidings.log.record import draft

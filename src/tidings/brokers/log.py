@@ -12,7 +12,7 @@ from tidings.errors import LogClosed, LogDamaged
 from tidings.events import Event, Pattern, PatternSet
 from tidings.log import Lease, Log, Settlement, Where, open_log
 from tidings.log.bell import Ear
-from tidings.log.interface import LANES, Group
+from tidings.log.group import LANES, Group
 from tidings.log.position import Position
 from tidings.log.record import restore
 

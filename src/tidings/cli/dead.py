@@ -144,7 +144,7 @@ def _call(app: str | None, url: str | None, ask: Callable[[Any], Awaitable[Any]]
 
 
 async def _on_letters(target: Any, ask: Callable[[Any], Awaitable[Any]]) -> Any:
-    from tidings.handling.letters import Letters
+    from tidings.handling.oversight.letters import Letters
 
     async with target.log() as log:
         return await ask(Letters(log))

@@ -108,7 +108,7 @@ def _call(app: str | None, url: str | None, change: Callable[[Any], Awaitable[An
 
 
 async def _on_groups(target: Any, change: Callable[[Any], Awaitable[Any]]) -> Any:
-    from tidings.handling.groups import Groups
+    from tidings.handling.oversight.groups import Groups
 
     async with target.log() as log:
         subscriptions = () if target.app is None else target.app.subscriptions
@@ -116,7 +116,7 @@ async def _on_groups(target: Any, change: Callable[[Any], Awaitable[Any]]) -> An
 
 
 def _row(sight: Any) -> list[Any]:
-    from tidings.handling.reason import span
+    from tidings.handling.oversight.reason import span
 
     status, backlog = sight.status, sight.backlog
     return [

@@ -8,7 +8,7 @@ import msgspec
 from tidings.cli.words import data_text
 from tidings.errors import LogDamaged
 from tidings.events import Event, to_cloudevent
-from tidings.handling.letters import Letter
+from tidings.handling.oversight.letters import Letter
 from tidings.log.record import damaged, restore
 
 FIELDS = ("position", "group", "name", "key", "id", "calls", "behind", "dead since", "reason")

@@ -16,7 +16,7 @@ def move(names: Sequence[str], to: str, *, yes: bool, app: str | None, url: str 
 
 async def _move(target: Any, names: Sequence[str], to: str, yes: bool) -> None:
     from tidings.cli.progress import progress
-    from tidings.handling.groups import Groups
+    from tidings.handling.oversight.groups import Groups
 
     async with target.log() as log:
         groups = Groups(log, () if target.app is None else target.app.subscriptions)

@@ -54,7 +54,7 @@ def publish(
 async def _publish(target: Any, name: str, data: bytes, attributes: dict[str, Any]) -> tuple[Any, list[str]]:
     import msgspec
 
-    from tidings.handling.audience import audience
+    from tidings.handling.oversight.audience import audience
 
     if target.app is None:
         return await _publish_bare(target, name, data, attributes)
@@ -72,7 +72,7 @@ async def _publish_bare(target: Any, name: str, data: bytes, attributes: dict[st
     import msgspec
 
     from tidings import Event
-    from tidings.handling.audience import audience
+    from tidings.handling.oversight.audience import audience
 
     given = {name: value for name, value in attributes.items() if value is not None}
     event = Event(source="tidings-cli", type=name, data=msgspec.Raw(data), **given).checked()

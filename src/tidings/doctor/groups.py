@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from tidings.doctor.facts import Facts
 from tidings.doctor.finding import Finding, error, note, warning
-from tidings.log.interface import LANES
+from tidings.log.group import LANES
 from tidings.log.sqlite.inspection import GroupSight
 
 _LATE = 5.0  # seconds a retry may be overdue; whoever runs the group is soon there

@@ -11,7 +11,7 @@ from tidings.errors import ConfigurationError
 from tidings.events import Catalog, Contract, Event, contract_of, derived_id, new_id, split_version
 from tidings.events.envelope import is_json
 from tidings.handling.delivery import Item, cause, event_of
-from tidings.handling.later import Delay, Later, due_at, timed
+from tidings.handling.timing.later import Delay, Later, due_at, timed
 from tidings.log import Timer
 from tidings.log.record import Draft, draft
 

@@ -23,7 +23,7 @@ from tidings.handling.subscription import Subscription
 from tidings.handling.transactional import InsideTransaction, ReadLean
 from tidings.handling.trouble import Trouble
 from tidings.log import Lease, Log
-from tidings.log.interface import LANES
+from tidings.log.group import LANES
 from tidings.log.position import order_in
 
 BLOCKED_LIMIT = "blocked_limit"  # what the reason of a pause begins with when no operator wished it

@@ -18,7 +18,7 @@ from tidings.handling.policy import Policy
 from tidings.handling.subscription import Subscription
 from tidings.handling.trouble import Trouble
 from tidings.log import Log
-from tidings.log.interface import Group
+from tidings.log.group import Group
 from tidings.log.record import restore
 
 OWN = "tidings:"  # what names of events begin with that an application makes for itself; they come from nobody else

@@ -11,7 +11,7 @@ from tidings.handling.flow.checking import quarrel_over
 from tidings.handling.flow.settings import Batch
 from tidings.handling.form import Form, Handler, form_of
 from tidings.handling.policy import Policy
-from tidings.log.interface import Group
+from tidings.log.group import Group
 
 
 class Subscription(msgspec.Struct, frozen=True):

@@ -9,8 +9,10 @@ import msgspec
 
 from tidings.errors import LogDamaged
 from tidings.events import PatternSet
-from tidings.log.interface import GroupStatus, Log, Slice, Where
+from tidings.log.group import GroupStatus
+from tidings.log.interface import Log
 from tidings.log.position import Position, order_in
+from tidings.log.slices import Slice, Where
 
 _LOOKS = 3
 _BATCH = 1000

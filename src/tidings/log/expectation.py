@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tidings.errors import IdReused, PartialDuplicate, VersionConflict
-from tidings.log.interface import ANY, EXISTS, NONE, Expect
 from tidings.log.record import Draft
+from tidings.log.slices import ANY, EXISTS, NONE, Expect
 
 
 class Before(NamedTuple):

@@ -5,9 +5,8 @@ the events it returned, what it set aside. A projection, an outbox, a saga and a
 a named group with a cursor.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -15,135 +14,16 @@ import msgspec
 
 from tidings.events import Event
 from tidings.log.bell import Bell
-from tidings.log.lineage import Fate, Outcome
-from tidings.log.position import START, Epoch, Position
-from tidings.log.record import Draft, Record
+from tidings.log.group import Group, GroupLanes, GroupStatus, Lease, Report
+from tidings.log.lineage import Fate
+from tidings.log.parked import Held, Parked, ParkedList
+from tidings.log.position import START, Position
+from tidings.log.record import Draft
 from tidings.log.retention import Cut, Disk, Survey, Trimmed
-from tidings.log.timers import Timer, Timers
+from tidings.log.settlement import Settlement
+from tidings.log.slices import ALL, ANY, Appended, Expect, Slice, Where
+from tidings.log.timers import Timers
 from tidings.log.verifying import Examined
-
-LANES = 16
-ORPHAN_AFTER = 7 * 86_400.0  # seconds
-
-
-class Expected(Enum):
-    """What an append may expect of its stream, beside an exact version."""
-
-    ANY = "any"
-    NONE = "none"
-    EXISTS = "exists"
-
-
-ANY, NONE, EXISTS = Expected.ANY, Expected.NONE, Expected.EXISTS
-Expect = Expected | int
-
-
-class Appended(msgspec.Struct, frozen=True):
-    """Where events were recorded. With `duplicate` they had been recorded before, there, and nothing was written.
-
-    Positions are empty when the append is part of a transaction that has yet to commit.
-    """
-
-    first: Position
-    last: Position
-    stream_version: int | None = None
-    duplicate: bool = False
-
-
-class Where(msgspec.Struct, frozen=True):
-    """What a reader wants to see: exact `types` and `lanes` (None: all), public events only, whole records or lean."""
-
-    types: frozenset[str] | None = None
-    lanes: frozenset[int] | None = None  # a lane holds the slots that leave it as remainder of LANES
-    public: bool = False
-    lean: bool = False
-    passing: frozenset[int] = frozenset()  # orders that are not even looked at, damaged ones among them
-
-
-ALL = Where()
-
-
-class Slice(msgspec.Struct):
-    """One look at the log: the `records` that fit, and `upto`: how far it looked. Cursors commit `upto`."""
-
-    records: list[Record]
-    after: Position
-    upto: Position
-    at_head: bool
-    epoch: Epoch
-
-    def position(self, record: Record) -> Position:
-        """The position of one of these records."""
-        return self.epoch.position(record.order)
-
-
-class Group(msgspec.Struct, frozen=True):
-    """A named reader: `patterns` say what it hears (none: it reads nothing), `start` where a new one begins.
-
-    When nobody has run it for `orphan_after` seconds it is an orphan: nothing is kept for it any more.
-    """
-
-    name: str
-    patterns: tuple[str, ...] = ("**",)
-    start: Literal["earliest", "latest"] | Position = "earliest"
-    orphan_after: float = ORPHAN_AFTER
-
-
-class Lease(msgspec.Struct):
-    """The lanes of a group that one member owns, how far each is done, and the fence that proves it."""
-
-    group: str
-    member: str
-    fence: int
-    lanes: dict[int, int]  # lane -> order up to which it is done
-    cursor: Position  # the lowest of them
-    epoch: Epoch
-    state: Literal["live", "paused"] = "live"
-    members: int = 1
-
-    @property
-    def uneven(self) -> bool:
-        """Are some lanes further than others? Then what they have done must be passed over."""
-        return len(set(self.lanes.values())) > 1
-
-
-class Parked(msgspec.Struct):
-    """One event a group has set aside: `retry` (due later), `blocked` (waits behind its key) or `dead`."""
-
-    order: int
-    slot: int
-    key: str | None
-    event_id: str
-    type: str
-    state: Literal["retry", "blocked", "dead"]
-    attempts: int = 0
-    due: float = 0.0  # seconds since 1970 UTC
-    reason: str = ""
-    detail: str = ""  # a traceback, or what was expected
-    parked_at: float = 0.0
-    group: str = ""
-    blocks: bool = True  # a dead letter of a rejected event, or of one without a key, holds nobody up
-    record: Record | None = None
-    changed_at: float = 0.0  # when it came into this state: a dead letter's death
-    position: Position = ""  # told to whoever asks; a settlement need not say it
-
-
-class ParkedList(list[Parked]):
-    """Some parked events, how many `more` there are than were asked for, and when the `latest` of all changed."""
-
-    def __init__(self, found: Iterable[Parked], more: int = 0, latest: float | None = None) -> None:
-        super().__init__(found)
-        self.more = more
-        self.latest = max((one.changed_at for one in self), default=0.0) if latest is None else latest
-
-
-class Held(msgspec.Struct):
-    """What an owner must know of its parked events: how many each key has, and when the first retry is due."""
-
-    keys: dict[str, int]
-    next_due: float | None
-    blocked: int = 0
-    passing: frozenset[int] = frozenset()  # orders ahead that an operator has set aside: they are passed over
 
 
 class Transaction(Protocol):
@@ -174,73 +54,6 @@ class Existing(Transaction, Protocol):
             LogLocked, DiskFull: nothing was written; roll back, and run the transaction again.
             LogError: the transaction has ended.
         """
-
-
-class Work(Protocol):
-    """Handlers that run inside the settlement's transaction, and put their answers into it."""
-
-    def __call__(self, tx: Any, *, careful: bool) -> None:
-        """Run them with `tx`; `careful` after a failure: each event in `tx.attempt()`, a savepoint of its own."""
-
-
-class Settlement(msgspec.Struct):
-    """The answers to a batch, committed in one transaction or, when the lease is lost, not at all."""
-
-    lease: Lease
-    upto: Position | None = None  # all that came before is answered
-    events: list[Draft] = []  # effects; those recorded before are passed over
-    timers: list[Timer] = []  # effects that are to be recorded later; those that wait or have fired are passed over
-    parked: list[Parked] = []  # new, or changed
-    cleared: list[int] = []  # parked events that are done with
-    writes: list[tuple[str, Sequence[Any], int | None]] = []  # statements, with the rows each must touch
-    work: Work | None = None
-    patterns: tuple[str, ...] = ()  # what the reader hears of, for the lineage; empty: what the group hears
-    outcomes: list[Outcome] = []  # for the lineage: handled after trouble, or passed over; `parked` speaks for itself
-
-    @property
-    def told(self) -> list[Outcome]:
-        """What the lineage says of single events."""
-        aside = [Outcome(one.order, one.slot, one.state, one.attempts, one.reason) for one in self.parked]
-        return [*aside, *self.outcomes]
-
-
-class Report(msgspec.Struct, frozen=True):
-    """What one member last said of its work on a group; every member of a group may say something else."""
-
-    group: str
-    member: str
-    at: float  # seconds since 1970 UTC
-    handled: float = 0.0  # events a second
-    arriving: float = 0.0  # events for this group that were recorded, a second
-    seconds: float = 0.0  # from one event's call to the next one's, on average
-    hindrance: str = ""  # what keeps this process from getting on, in words
-
-
-class GroupStatus(msgspec.Struct, frozen=True):
-    """A group as operators see it: `live`, `paused` by somebody, or `orphaned`, as nobody has run it for long."""
-
-    name: str
-    patterns: tuple[str, ...]
-    state: str
-    position: Position
-    lag: int  # events between its slowest lane and the head, whether or not it wants them
-    retry: int
-    blocked: int
-    dead: int
-    members: tuple[str, ...]  # those alive that own lanes
-    last_seen: float = 0.0  # when somebody last ran it; to about an hour, where that process died with its machine
-    why: str = ""  # the reason of a pause
-    note: str = ""  # see `Ledger.note`
-    reports: tuple[Report, ...] = ()
-
-
-class GroupLanes(msgspec.Struct, frozen=True):
-    """A group that reads, and the order up to which each of its lanes is done."""
-
-    name: str
-    patterns: tuple[str, ...]
-    state: str
-    lanes: tuple[int, ...]
 
 
 class Lineage(msgspec.Struct):

@@ -7,9 +7,10 @@ from datetime import datetime
 from tidings.clock import Clock, SystemClock
 from tidings.errors import ConfigurationError
 from tidings.events import Event, PatternSet
-from tidings.log.interface import Log, Slice, Where
+from tidings.log.interface import Log
 from tidings.log.position import START
 from tidings.log.record import restore
+from tidings.log.slices import Slice, Where
 
 _AGO = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(s|min|m|h|d|w)[a-z]* ago")
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}  # seconds

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from tidings.log.bell import Bell
-from tidings.log.interface import Slice, Where
 from tidings.log.position import Position
+from tidings.log.slices import Slice, Where
 
 SLOW_LOOK = 0.5  # seconds: the bell is a hint, this is the truth
 

@@ -13,9 +13,10 @@ import msgspec
 from tidings.errors import ConfigurationError, InvalidEvent, LogDamaged, VersionConflict
 from tidings.events import Event, PatternSet, from_cloudevent, to_cloudevent
 from tidings.events.documents import check_depth
-from tidings.log.interface import Log, Where
+from tidings.log.interface import Log
 from tidings.log.position import START, Position
 from tidings.log.record import Record, restore
+from tidings.log.slices import Where
 
 PUBLIC = "tidingspublic"  # the extension that says whether outbound relays it, where that does not go without saying
 _EVENTS = 1000  # a batch

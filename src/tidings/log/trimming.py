@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 import msgspec
 
 from tidings.log.census import Block, Census, total
-from tidings.log.interface import GroupStatus, Log
+from tidings.log.group import GroupStatus
+from tidings.log.interface import Log
 from tidings.log.position import Position, order_in
 from tidings.log.retention import Cut, Disk, Holder, Kind, Retention, Tally, Trimmed
 from tidings.log.selection import Floors, Reading

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tidings.log.interface import Parked
+from tidings.log.parked import Parked
 
 
 def in_turn(parked: Iterable[Parked], now: float) -> list[Parked]:

@@ -10,7 +10,7 @@ import msgspec
 from tidings.handling.delivery import Item
 from tidings.handling.form import Form
 from tidings.handling.subscription import Subscription
-from tidings.log.interface import LANES
+from tidings.log.group import LANES
 from tidings.testing.activity import Activity
 
 

@@ -8,7 +8,7 @@ from tidings.clock import Clock
 from tidings.errors import TidingsError
 from tidings.events import Event, PatternSet
 from tidings.log import Log, Parked
-from tidings.log.interface import GroupStatus
+from tidings.log.group import GroupStatus
 from tidings.log.position import order_in
 from tidings.log.timers import Timer
 from tidings.log.turn import in_turn

@@ -19,7 +19,7 @@ from tests.crash.programs.publisher import Publisher, Purse
 from tests.crash.programs.talk import report, say
 from tidings import App, Event, Retry
 from tidings.log import Log, Settlement, Where
-from tidings.log.interface import LANES
+from tidings.log.group import LANES
 from tidings.log.position import order_in
 from tidings.log.record import envelope_of
 from tidings.testing import History

@@ -13,7 +13,7 @@ from tidings import App, Batch, Rate, Retry, Throttle
 from tidings.clock import ManualClock
 from tidings.handling.flow.meter import Meter
 from tidings.handling.report import Metrics
-from tidings.log.interface import LANES
+from tidings.log.group import LANES
 
 
 def listening(app: App, **settings: Any) -> Heard[int]:

@@ -11,7 +11,8 @@ import msgspec
 from tidings.demos.shop.place import POISON
 from tidings.demos.shop.purchases import Totals
 from tidings.log import open_log
-from tidings.log.interface import GroupStatus, Parked
+from tidings.log.group import GroupStatus
+from tidings.log.parked import Parked
 
 TABLES = {"order": "orders", "inventory": "reserved", "payment": "captured", "notification": "letters"}
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from tidings.events import PatternSet
 from tidings.handling.trace.model import Reception, State, Step
 from tidings.log import Fate, Lineage, Parked
-from tidings.log.interface import LANES, GroupLanes
+from tidings.log.group import LANES, GroupLanes
 from tidings.log.record import Record, from_microseconds
 
 _ANSWERS = frozenset({"handled", "retry", "blocked", "dead", "passed"})

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import Literal, Self
 
 from tidings.log.balance import all_or_none, share, whole
-from tidings.log.interface import LANES, ORPHAN_AFTER, Group, GroupStatus, Lease, Parked, Report
+from tidings.log.group import LANES, ORPHAN_AFTER, Group, GroupStatus, Lease, Report
+from tidings.log.parked import Parked
 from tidings.log.position import Epoch
 
 

@@ -8,19 +8,8 @@ from msgspec.structs import replace
 from tidings.clock import Clock
 from tidings.errors import ConfigurationError, Fenced
 from tidings.log.balance import whole
-from tidings.log.interface import (
-    LANES,
-    Appended,
-    Group,
-    GroupStatus,
-    Held,
-    Lease,
-    Lineage,
-    Parked,
-    ParkedList,
-    Report,
-    Settlement,
-)
+from tidings.log.group import LANES, Group, GroupStatus, Lease, Report
+from tidings.log.interface import Lineage
 from tidings.log.lineage import heard
 from tidings.log.memory import parked
 from tidings.log.memory.group import KnownGroup
@@ -28,9 +17,12 @@ from tidings.log.memory.lineage import lineage
 from tidings.log.memory.state import State
 from tidings.log.memory.timers import MemoryTimers
 from tidings.log.memory.transaction import no_sql
+from tidings.log.parked import Held, Parked, ParkedList
 from tidings.log.position import Position
 from tidings.log.record import Draft
 from tidings.log.refusals import answered, nothing_there
+from tidings.log.settlement import Settlement
+from tidings.log.slices import Appended
 from tidings.log.turn import in_turn
 
 

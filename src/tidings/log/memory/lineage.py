@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from tidings.log.interface import LANES, GroupLanes, Lease, Lineage, Parked
+from tidings.log.group import LANES, GroupLanes, Lease
+from tidings.log.interface import Lineage
 from tidings.log.lineage import COALESCE, EVERYWHERE, LONGEST_REASON, Fate, Outcome, Places, What, runs
 from tidings.log.memory.group import KnownGroup, Lane
+from tidings.log.parked import Parked
 from tidings.log.record import Draft
 
 ALL_LANES = (1 << LANES) - 1

@@ -10,7 +10,7 @@ from typing import Any, Self
 from tidings.clock import Clock, SystemClock
 from tidings.errors import LogClosed, LogError
 from tidings.events import Event
-from tidings.log.interface import ALL, ANY, Appended, Existing, Expect, Slice, Where
+from tidings.log.interface import Existing
 from tidings.log.memory import reading, retention, verify
 from tidings.log.memory.ledger import MemoryLedger
 from tidings.log.memory.state import State
@@ -18,6 +18,7 @@ from tidings.log.memory.transaction import MemoryTransaction, no_file, no_sql
 from tidings.log.position import START, Position
 from tidings.log.record import Draft, adopted, draft, mentions
 from tidings.log.retention import Cut, Disk, Survey, Trimmed
+from tidings.log.slices import ALL, ANY, Appended, Expect, Slice, Where
 from tidings.log.tailing import tail
 from tidings.log.verifying import Examined
 

@@ -4,8 +4,9 @@ from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 
-from tidings.log.interface import LANES, Held, Lease, Parked
+from tidings.log.group import LANES, Lease
 from tidings.log.memory.group import KnownGroup
+from tidings.log.parked import Held, Parked
 
 
 def every(group: KnownGroup) -> list[Parked]:

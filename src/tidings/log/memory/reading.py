@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import replace
 
 from tidings.errors import LogDamaged
-from tidings.log.interface import LANES, Slice, Where
+from tidings.log.group import LANES
 from tidings.log.memory.state import State
 from tidings.log.record import Record, damaged
+from tidings.log.slices import Slice, Where
 
 _FEW = 10  # records of a prefix: more than one is a question back
 

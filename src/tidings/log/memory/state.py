@@ -8,13 +8,14 @@ from msgspec.structs import replace
 
 from tidings.log.bell import Bell
 from tidings.log.expectation import conflict, distinct, holds, recorded_before
-from tidings.log.interface import Appended, Expect, Parked
 from tidings.log.memory.group import KnownGroup
 from tidings.log.memory.lineage import Fates
 from tidings.log.memory.waiting import Waiting
+from tidings.log.parked import Parked
 from tidings.log.position import Epoch, Position, order_of
 from tidings.log.record import Adopted, Draft, Record
 from tidings.log.refusals import no_group
+from tidings.log.slices import Appended, Expect
 
 
 class State:

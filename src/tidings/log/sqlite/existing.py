@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 
 from tidings.concurrency import WRITERS, here
 from tidings.errors import CommitUnknown, ConfigurationError, DiskFull, LogError, LogLocked
-from tidings.log.interface import Appended
 from tidings.log.position import START
 from tidings.log.record import Draft
+from tidings.log.slices import Appended
 from tidings.log.sqlite.failures import translated
 from tidings.log.sqlite.patience import lock_within
 from tidings.log.sqlite.sidecar import Sidecar

@@ -10,23 +10,15 @@ from tidings.clock import Clock
 from tidings.errors import ConfigurationError, Fenced
 from tidings.log.balance import all_or_none, share, whole
 from tidings.log.bell import Bell
-from tidings.log.interface import (
-    LANES,
-    Appended,
-    Group,
-    GroupStatus,
-    Held,
-    Lease,
-    Lineage,
-    Parked,
-    ParkedList,
-    Report,
-    Settlement,
-)
+from tidings.log.group import LANES, Group, GroupStatus, Lease, Report
+from tidings.log.interface import Lineage
 from tidings.log.lineage import Fate, Places
+from tidings.log.parked import Held, Parked, ParkedList
 from tidings.log.position import Position
 from tidings.log.record import Draft
 from tidings.log.refusals import no_group
+from tidings.log.settlement import Settlement
+from tidings.log.slices import Appended
 from tidings.log.sqlite import lineage, parked, standing
 from tidings.log.sqlite.members import Members
 from tidings.log.sqlite.reading import refuse_damaged

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tidings.log.interface import LANES, GroupLanes, Lease, Parked, Settlement
+from tidings.log.group import LANES, GroupLanes, Lease
 from tidings.log.lineage import (
     COALESCE,
     EVERYWHERE,
@@ -20,7 +20,9 @@ from tidings.log.lineage import (
     heard,
     runs,
 )
+from tidings.log.parked import Parked
 from tidings.log.record import Draft
+from tidings.log.settlement import Settlement
 from tidings.log.sqlite import parked
 from tidings.log.sqlite.schema import tip_of
 from tidings.log.sqlite.session import Session

@@ -12,10 +12,10 @@ from tidings.clock import Clock, SystemClock
 from tidings.concurrency import DedicatedThread
 from tidings.errors import LogError
 from tidings.events import Event
-from tidings.log.interface import ALL, ANY, Appended, Expect, Slice, Where
 from tidings.log.position import START, Position
 from tidings.log.record import adopted, draft, mentions
 from tidings.log.retention import Cut, Disk, Survey, Trimmed
+from tidings.log.slices import ALL, ANY, Appended, Expect, Slice, Where
 from tidings.log.sqlite import lineage, reading, retention
 from tidings.log.sqlite.backup import back_up, shrink
 from tidings.log.sqlite.existing import ExistingTransaction, existing_transaction

@@ -8,7 +8,8 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from tidings.log.interface import LANES, Held, Lease, Parked, ParkedList
+from tidings.log.group import LANES, Lease
+from tidings.log.parked import Held, Parked, ParkedList
 from tidings.log.position import Position
 from tidings.log.record import Record
 from tidings.log.refusals import answered, nothing_there

@@ -8,9 +8,10 @@ from typing import Any
 from zlib import crc32
 
 from tidings.errors import LogDamaged
-from tidings.log.interface import LANES, Slice, Where
+from tidings.log.group import LANES
 from tidings.log.position import Epoch
 from tidings.log.record import DATA_CRC, Record, damaged
+from tidings.log.slices import Slice, Where
 from tidings.log.sqlite.schema import tip_of
 
 _SPAN = 20_000  # orders: no single question may keep the reader's thread for long, however little it finds

@@ -7,7 +7,7 @@ handler's writes and its cursor commit together.
 import sqlite3
 
 from tidings.errors import NewerSchema
-from tidings.log.interface import LANES
+from tidings.log.group import LANES
 from tidings.log.position import Epoch
 
 _TABLES = """

@@ -11,9 +11,9 @@ from typing import Any
 
 from tidings.errors import StreamClosed
 from tidings.log.expectation import conflict, distinct, holds, recorded_before
-from tidings.log.interface import ANY, Appended, Expect
 from tidings.log.position import Epoch
 from tidings.log.record import Adopted, Draft
+from tidings.log.slices import ANY, Appended, Expect
 
 logger = logging.getLogger("tidings")
 _COLUMNS = 14

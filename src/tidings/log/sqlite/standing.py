@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from tidings.log.balance import whole
-from tidings.log.interface import Group, GroupStatus, Report
+from tidings.log.group import Group, GroupStatus, Report
 from tidings.log.position import Epoch
 from tidings.log.sqlite.members import Members
 from tidings.log.sqlite.reading import before_first

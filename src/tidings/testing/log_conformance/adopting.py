@@ -4,8 +4,9 @@ from typing import Any
 
 from tidings.errors import InvalidEvent, VersionConflict
 from tidings.events import Event
-from tidings.log.interface import Log, Where
+from tidings.log.interface import Log
 from tidings.log.position import START
+from tidings.log.slices import Where
 from tidings.testing.log_conformance.words import (
     ids_of,
     new_event,

@@ -8,9 +8,10 @@ import msgspec
 
 from tidings.errors import IdReused, InvalidEvent, VersionConflict
 from tidings.events import Event
-from tidings.log.interface import NONE, Appended, Log
+from tidings.log.interface import Log
 from tidings.log.position import START
 from tidings.log.record import from_microseconds, restore
+from tidings.log.slices import NONE, Appended
 from tidings.testing.log_conformance.words import LIMIT, new_event, new_events, raises, read_ids, read_stream
 
 

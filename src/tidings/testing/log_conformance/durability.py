@@ -1,8 +1,9 @@
 """What opening again and closing promise: one log, kept if and only if it is durable."""
 
 from tidings.errors import LogClosed
-from tidings.log.interface import Log, Settlement
+from tidings.log.interface import Log
 from tidings.log.position import START
+from tidings.log.settlement import Settlement
 from tidings.testing.log_conformance.words import (
     Reopen,
     append_keyed,

@@ -5,8 +5,10 @@ import contextlib
 from collections.abc import Awaitable
 from typing import Any
 
-from tidings.log.interface import Group, Log, Where
+from tidings.log.group import Group
+from tidings.log.interface import Log
 from tidings.log.position import START
+from tidings.log.slices import Where
 from tidings.testing.log_conformance.words import LIMIT, Reopen, closable, ids_of, new_event, new_events, read_ids
 
 

@@ -1,8 +1,10 @@
 """What groups and lanes promise: a place to begin, a fair share each, a fence when lanes change hands."""
 
 from tidings.errors import ConfigurationError
-from tidings.log.interface import LANES, Group, Log, Settlement
+from tidings.log.group import LANES, Group
+from tidings.log.interface import Log
 from tidings.log.position import START
+from tidings.log.settlement import Settlement
 from tidings.testing.log_conformance.words import (
     Reopen,
     new_event,

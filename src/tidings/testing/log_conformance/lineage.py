@@ -4,9 +4,11 @@ from typing import Any
 
 from tidings.clock import ManualClock
 from tidings.errors import Fenced
-from tidings.log.interface import LANES, Lease, Log, Settlement
+from tidings.log.group import LANES, Lease
+from tidings.log.interface import Log
 from tidings.log.lineage import COALESCE, Fate, Outcome
 from tidings.log.position import START
+from tidings.log.settlement import Settlement
 from tidings.testing.log_conformance.words import (
     Reopen,
     append_keyed,

@@ -4,8 +4,10 @@ from typing import Any
 
 from tidings.clock import ManualClock
 from tidings.errors import ConfigurationError, LogTruncated
-from tidings.log.interface import Log, Settlement, Where
+from tidings.log.interface import Log
 from tidings.log.position import START
+from tidings.log.settlement import Settlement
+from tidings.log.slices import Where
 from tidings.testing.log_conformance.words import append_keyed, parked_as, position_of, raises, read_due, take_lease
 
 

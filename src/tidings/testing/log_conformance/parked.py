@@ -5,8 +5,10 @@ from typing import Any
 import msgspec
 
 from tidings.clock import ManualClock
-from tidings.log.interface import LANES, Log, Settlement
+from tidings.log.group import LANES
+from tidings.log.interface import Log
 from tidings.log.record import slot_of
+from tidings.log.settlement import Settlement
 from tidings.testing.log_conformance.words import append_keyed, parked_as, read_due, settled_leases, take_lease
 
 

@@ -2,7 +2,8 @@
 
 from tidings.clock import ManualClock
 from tidings.errors import LogTruncated
-from tidings.log.interface import Group, Log
+from tidings.log.group import Group
+from tidings.log.interface import Log
 from tidings.log.position import START
 from tidings.testing.log_conformance.words import new_event, new_events, raises
 

@@ -1,8 +1,10 @@
 """What one look at the log promises: nothing skipped, nothing twice, and only what was asked for."""
 
-from tidings.log.interface import LANES, Log, Where
+from tidings.log.group import LANES
+from tidings.log.interface import Log
 from tidings.log.position import START
 from tidings.log.record import restore, slot_of
+from tidings.log.slices import Where
 from tidings.testing.log_conformance.words import ids_of, new_event, new_events
 
 

@@ -5,7 +5,8 @@ import asyncio
 import msgspec
 
 from tidings.errors import IdReused, PartialDuplicate
-from tidings.log.interface import NONE, Log
+from tidings.log.interface import Log
+from tidings.log.slices import NONE
 from tidings.testing.log_conformance.words import new_event, new_events, raises, read_ids
 
 

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 
 from tidings.clock import ManualClock
 from tidings.errors import VersionConflict
-from tidings.log.interface import Group, Log, Settlement
+from tidings.log.group import Group
+from tidings.log.interface import Log
 from tidings.log.position import START, order_in
 from tidings.log.retention import Cut, Holder, Kind, Tally
+from tidings.log.settlement import Settlement
 from tidings.testing.log_conformance.words import (
     Reopen,
     ids_of,

@@ -3,9 +3,11 @@
 import asyncio
 
 from tidings.errors import Fenced, LogTruncated
-from tidings.log.interface import Lease, Log, Settlement
+from tidings.log.group import Lease
+from tidings.log.interface import Log
 from tidings.log.position import START
 from tidings.log.record import restore
+from tidings.log.settlement import Settlement
 from tidings.testing.log_conformance.words import (
     LIMIT,
     ids_of,

@@ -3,7 +3,8 @@
 import asyncio
 
 from tidings.errors import VersionConflict
-from tidings.log.interface import ANY, EXISTS, NONE, Appended, Expect, Log
+from tidings.log.interface import Log
+from tidings.log.slices import ANY, EXISTS, NONE, Appended, Expect
 from tidings.testing.log_conformance.words import new_event, new_events, raises, read_ids, read_stream, versions_of
 
 

@@ -4,9 +4,11 @@ import asyncio
 
 from tidings.clock import ManualClock
 from tidings.errors import IdReused
-from tidings.log.interface import Log, Settlement, Where
+from tidings.log.interface import Log
 from tidings.log.position import START
 from tidings.log.record import draft, restore
+from tidings.log.settlement import Settlement
+from tidings.log.slices import Where
 from tidings.log.timers import LOOK_AHEAD, Following, Timer
 from tidings.testing.log_conformance.words import Reopen, new_event, new_events, raises, read_ids, take_lease
 

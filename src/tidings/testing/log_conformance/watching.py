@@ -3,7 +3,8 @@
 import asyncio
 
 from tidings.clock import ManualClock
-from tidings.log.interface import Group, Log, Report
+from tidings.log.group import Group, Report
+from tidings.log.interface import Log
 from tidings.log.position import START
 from tidings.testing.log_conformance.words import Reopen, new_drafts, read_ids, take_lease
 

@@ -8,9 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from typing import Any, Generic, TypeVar
 
 from tidings.events import Event
-from tidings.log.interface import Group, Lease, Log, Parked, Slice
+from tidings.log.group import Group, Lease
+from tidings.log.interface import Log
+from tidings.log.parked import Parked
 from tidings.log.position import START
 from tidings.log.record import Draft, draft, restore
+from tidings.log.slices import Slice
 
 Reopen = Callable[[], Awaitable[Log]]
 Connect = Callable[[], Any]  # a driver's own connection, as the user chose it

@@ -12,11 +12,18 @@ from tidings import App, Event, Reject, Retry
 from tidings.clock import ManualClock
 from tidings.errors import ConfigurationError
 from tidings.events import Catalog
-from tidings.handling.alerts import Alerts, EventsDead, GroupCaughtUp, GroupLagging, GroupOrphaned, GroupPaused
-from tidings.handling.lookout import Lookout
 from tidings.handling.outgoing import Outgoing
+from tidings.handling.oversight.alerts import (
+    Alerts,
+    EventsDead,
+    GroupCaughtUp,
+    GroupLagging,
+    GroupOrphaned,
+    GroupPaused,
+)
+from tidings.handling.oversight.lookout import Lookout
 from tidings.log import Log, Where, open_log
-from tidings.log.interface import Group
+from tidings.log.group import Group
 
 LAGGING, CAUGHT_UP, DEAD = "tidings:group:lagging", "tidings:group:caught-up", "tidings:event:dead"
 QUIET = Alerts(every=10.0, lag=60.0, patience=30.0)

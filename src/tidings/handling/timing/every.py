@@ -12,10 +12,10 @@ from tidings.errors import ConfigurationError, InvalidName
 from tidings.events import Contract, Event, derived_id
 from tidings.handling.form import Handler, form_of
 from tidings.handling.policy import Policy
-from tidings.handling.schedule import Schedule
 from tidings.handling.subscription import Subscription
+from tidings.handling.timing.schedule import Schedule
 from tidings.log import Timer
-from tidings.log.interface import Group
+from tidings.log.group import Group
 from tidings.log.record import draft, from_microseconds
 
 PREFIX = "tidings:every:"

@@ -7,7 +7,8 @@ import msgspec
 
 from tidings.log.backlog import Backlog
 from tidings.log.balance import whole
-from tidings.log.interface import GroupStatus, Parked, Report
+from tidings.log.group import GroupStatus, Report
+from tidings.log.parked import Parked
 
 _FRESH = 30.0  # seconds that what a member has measured is believed
 _UNITS = ((86_400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from tidings.errors import LogDamaged
 from tidings.handling.report import say
 from tidings.log import Log
-from tidings.log.interface import Group, GroupStatus
+from tidings.log.group import Group, GroupStatus
 from tidings.log.position import order_in
 
 

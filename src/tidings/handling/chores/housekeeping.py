@@ -12,7 +12,7 @@ from typing import Protocol
 from tidings.clock import Clock
 from tidings.handling.trouble import Trouble
 from tidings.log import Log
-from tidings.log.interface import Group
+from tidings.log.group import Group
 
 _FIRST_LANE = 0
 _IDLE = 5.0  # seconds; the bell wakes earlier when members or an operator change something

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tidings.errors import ConfigurationError
-from tidings.handling.schedule import Spoken, schedule
+from tidings.handling.timing.schedule import Spoken, schedule
 from tidings.log.record import to_microseconds
 
 NOW = to_microseconds(datetime(2024, 5, 17, 12, 34, 56, 789_000, tzinfo=UTC))

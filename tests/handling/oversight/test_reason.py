@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from tidings.handling.reason import Facts, rate, reason, span
+from tidings.handling.oversight.reason import Facts, rate, reason, span
 from tidings.log import Parked
 from tidings.log.backlog import Backlog
-from tidings.log.interface import GroupStatus, Report
+from tidings.log.group import GroupStatus, Report
 
 NOW = 1_000_000.0
 LETTER = Parked(7, 0, "ada", "id-7", "order:created", "dead", reason="ValueError: no")

@@ -8,7 +8,7 @@ from tests.handling.conftest import NewApp
 from tests.handling.stage import BOUND, Heard, OrderCreated, caught_up, facts, parked, pass_time, recorded, until
 from tidings import App, Event, Retain, Retry
 from tidings.clock import ManualClock
-from tidings.handling.trimmer import Trimmer
+from tidings.handling.chores.trimmer import Trimmer
 from tidings.log.census import Census
 from tidings.log.position import START
 from tidings.log.retention import Cut, Retention

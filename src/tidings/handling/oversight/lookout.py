@@ -11,7 +11,8 @@ import msgspec
 from tidings.clock import Clock
 from tidings.events import derived_id
 from tidings.events.names import OWN
-from tidings.handling.alerts import (
+from tidings.handling.outgoing import Outgoing
+from tidings.handling.oversight.alerts import (
     AlertEvent,
     Alerts,
     DeadLetter,
@@ -21,11 +22,10 @@ from tidings.handling.alerts import (
     GroupOrphaned,
     GroupPaused,
 )
-from tidings.handling.outgoing import Outgoing
+from tidings.handling.oversight.sight import Sight, sight_of
 from tidings.handling.reader import BLOCKED_LIMIT
-from tidings.handling.sight import Sight, sight_of
 from tidings.log import Log
-from tidings.log.interface import GroupStatus
+from tidings.log.group import GroupStatus
 from tidings.log.record import draft
 
 _NAMED = 20  # dead letters that an alert names; it counts all

@@ -14,9 +14,9 @@ from tests.handling.stage import OrderCreated, caught_up, until
 from tidings import App
 from tidings.clock import ManualClock
 from tidings.errors import ConfigurationError
-from tidings.handling.lineage import KEPT, LineageChore
+from tidings.handling.chores.lineage import KEPT, LineageChore
 from tidings.log import Log, Settlement, open_log
-from tidings.log.interface import Group
+from tidings.log.group import Group
 from tidings.log.lineage import Outcome
 from tidings.log.sqlite import SqliteLog
 

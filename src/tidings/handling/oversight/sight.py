@@ -5,9 +5,11 @@ from collections.abc import Iterable
 
 import msgspec
 
-from tidings.handling.reason import Facts, members_alive, reason
+from tidings.handling.oversight.reason import Facts, members_alive, reason
 from tidings.log.backlog import Backlog, backlog
-from tidings.log.interface import GroupStatus, Log, Parked, Report
+from tidings.log.group import GroupStatus, Report
+from tidings.log.interface import Log
+from tidings.log.parked import Parked
 
 
 class Sight(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ import msgspec
 
 from tidings.errors import ConfigurationError
 from tidings.log import Log, Parked
-from tidings.log.interface import ParkedList
+from tidings.log.parked import ParkedList
 from tidings.log.places import is_position
 from tidings.log.refusals import no_group
 

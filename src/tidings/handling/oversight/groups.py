@@ -8,10 +8,10 @@ import msgspec
 from tidings.clock import Clock, SystemClock
 from tidings.errors import ConfigurationError
 from tidings.events import PatternSet
-from tidings.handling.sight import Sight, sight_of
+from tidings.handling.oversight.sight import Sight, sight_of
 from tidings.handling.subscription import Subscription
 from tidings.log import Log
-from tidings.log.interface import GroupStatus, Report
+from tidings.log.group import GroupStatus, Report
 from tidings.log.places import count, position
 from tidings.log.position import Position, order_in
 

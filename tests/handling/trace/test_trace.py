@@ -9,14 +9,14 @@ import msgspec
 import pytest
 
 from tests.handling.conftest import NewApp
-from tests.handling.flowcharts import read
 from tests.handling.stage import OrderCreated, StockReserved, caught_up, parked, pass_time, recorded, until
+from tests.handling.trace.flowcharts import read
 from tidings import App, Event, Reject, Retry, event
 from tidings.clock import ManualClock
 from tidings.errors import UnknownEvent
 from tidings.handling.trace import Reception, Trace, Traced, mermaid, tree
 from tidings.log import START, open_log
-from tidings.log.interface import Group
+from tidings.log.group import Group
 
 
 @event("payment:taken", key="order_id")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tidings.handling.every import Every
+from tidings.handling.timing.every import Every
 from tidings.log import Log
 from tidings.log.timers import LOOK_AHEAD
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from tidings.errors import ConfigurationError
-from tidings.handling.cron import Cron
+from tidings.handling.timing.cron import Cron
 from tidings.log.record import from_microseconds, to_microseconds
 
 Spoken = str | int | float | timedelta

@@ -7,7 +7,7 @@ import pytest
 
 from tests.handling.stage import BOUND
 from tidings.clock import ManualClock
-from tidings.handling.housekeeping import Housekeeping
+from tidings.handling.chores.housekeeping import Housekeeping
 from tidings.log import Log, open_log
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from tidings.clock import Clock
 from tidings.handling.reader import Reader
 from tidings.log import Log
-from tidings.log.interface import Report
+from tidings.log.group import Report
 from tidings.log.position import order_in
 
 _EVERY = 5.0  # seconds between two reports while events are handled

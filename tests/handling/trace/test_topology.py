@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.handling.flowcharts import Flowchart, read
 from tests.handling.stage import AuditNoted, OrderCreated, StockReserved
+from tests.handling.trace.flowcharts import Flowchart, read
 from tidings import App
 from tidings.handling.flowchart import Chart
 from tidings.handling.topology import Topology

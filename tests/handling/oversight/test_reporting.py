@@ -5,9 +5,9 @@ from typing import Any
 from tests.handling.stage import OrderCreated, caught_up, until
 from tidings import App
 from tidings.clock import ManualClock
-from tidings.handling.reporting import Reporting
+from tidings.handling.oversight.reporting import Reporting
 from tidings.log import Log
-from tidings.log.interface import Report
+from tidings.log.group import Report
 
 
 class Ledger:

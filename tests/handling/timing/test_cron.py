@@ -9,7 +9,7 @@ import pytest
 from cronsim import CronSim  # Debian's cron in Python, written apart from this one
 
 from tidings.errors import ConfigurationError
-from tidings.handling.cron import Cron
+from tidings.handling.timing.cron import Cron
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "America/Sao_Paulo", "Asia/Kathmandu"]
 CHANGES = [

@@ -1,0 +1,1 @@
+"""What is to happen later, and every so often: delays, schedules, and the chore that fires what is due."""
