@@ -39,7 +39,8 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("TIDINGS_")}
+    ours = ("TIDINGS_", "PYTHONUNBUFFERED")  # a user's shell has none of these
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {**plain, "PYTHONPATH": str(SOURCE), "COLUMNS": "200"}
 
 

@@ -21,7 +21,7 @@ app = App("slow", "sqlite:///slow.db", drain=60.0)
 
 @app.on("a:b")
 async def wait(event):
-    print("handling", flush=True)
+    print("handling")
     await asyncio.sleep(60)
 """
 
@@ -58,6 +58,16 @@ def test_a_killed_worker_is_started_again(tidings: Tidings, begin: Begin, output
     assert f"worker 1 (process {pid}) was ended by SIGKILL; it starts again in 0.25 s" in output()
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 0
+
+
+def test_what_a_handler_prints_is_seen_at_once(
+    tidings: Tidings, begin: Begin, folder: Path, output: Callable[[], str]
+) -> None:
+    (folder / "slow.py").write_text(SLOW)
+    begin("run", "slow:app")
+    tidings("publish", "a:b", "{}", "--app", "slow:app")
+
+    until(lambda: "handling" in output(), "the handler, which has not returned, has printed")
 
 
 def test_a_second_signal_ends_all_now(tidings: Tidings, begin: Begin, folder: Path, output: Callable[[], str]) -> None:

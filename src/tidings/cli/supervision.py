@@ -67,7 +67,7 @@ class Supervisor:
             sys.executable,
             *("-m", "tidings.cli.worker", self._name),
             stdin=asyncio.subprocess.PIPE,  # when we die, however we do, it closes, and the worker stops
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))},
+            env=_environment(),
             start_new_session=True,  # Ctrl-C is for us, or the worker would take our word for the second signal
         )
         self._processes[number] = process
@@ -148,3 +148,9 @@ def _how(code: int) -> str:
 
 def _say(sentence: str) -> None:
     print(f"tidings: {sentence}", file=sys.stderr, flush=True)
+
+
+def _environment() -> dict[str, str]:
+    """A worker imports what its supervisor can, and what its handlers print is seen at once."""
+    path = os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))
+    return {"PYTHONUNBUFFERED": "1", **os.environ, "PYTHONPATH": path}
