@@ -130,11 +130,11 @@ class Sequential(Calling):
 
     async def _run(self, items: list[Item], cell: Current, watch: Watch) -> list[Item]:
         call, batch, held, handle = self._call, self._batch, self._batch.held, handled.set
-        is_whole = False
+        is_whole, are_parked = False, bool(items) and items[0].parked  # all of them are, or none
         for index, item in enumerate(items):
             if self._paused:
                 return items[index:]
-            if held or item.parked or item.failure is not None:
+            if held or are_parked or item.failure is not None:
                 cell.item = None
                 self.left = items[index:]
                 if not is_whole:
