@@ -309,3 +309,11 @@ def _has_groups(app: App) -> Any:
         return bool(await app.log.ledger.groups())
 
     return is_so
+
+
+def test_a_decorator_without_parentheses_and_a_path_for_a_url_are_said_at_once() -> None:
+    app = App("shop")
+    with pytest.raises(ConfigurationError, match=r"write @app.on\(\) above"):
+        app.on(lambda order: None)  # type: ignore[arg-type]  # the mistake
+    with pytest.raises(ConfigurationError, match=r"a log is written as sqlite:///shop\.db"):
+        App("shop", "shop.db")

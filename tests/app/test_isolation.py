@@ -253,7 +253,7 @@ async def test_a_writer_that_cannot_lock_says_so_and_goes_on(app: App, monkeypat
             raise OSError(5, os.strerror(5))
 
         monkeypatch.setattr(log._sidecar, "try_lock", broken)
-        with pytest.raises(LogError, match="cannot be locked"):
+        with pytest.raises(LogError, match="cannot be written"):
             await app.publish(BillMade(1))
         await app.publish(BillMade(2))
 

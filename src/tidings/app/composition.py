@@ -1,5 +1,6 @@
 """`Composition`: what an application is made of: who handles what, which events it speaks of, what feeds it."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, Literal, TypeVar
@@ -92,6 +93,8 @@ class Composition:
         Raises:
             ConfigurationError: the handler cannot be called so, or the group's name is taken.
         """
+        if len(heard) == 1 and inspect.isroutine(heard[0]):
+            raise ConfigurationError(f"@app.on has no parentheses: write @app.on() above {heard[0].__name__}")
         flowing = flow(
             rate=rate,
             throttle=throttle,

@@ -103,7 +103,7 @@ async def health_of(
             )
         )
     inbound = running.inbound.trouble.reason if running and running.inbound else None
-    chores = running.housekeeping.trouble.reason if running and running.housekeeping else None
+    chores = running.housekeeping.reason if running and running.housekeeping else None
     sources = tuple(map(_source, supervision.supervised)) if supervision else ()
     breakers = tuple(_seen(each.circuit) for each in included)
     said = [*(each.trouble for each in groups), inbound, chores]

@@ -115,11 +115,13 @@ class Publishing(Opening):
         """SQL of your own and events in one commit: `tx.execute(...)`, `tx.publish(...)`. Raising forgets both.
 
         With `existing`, a connection of your own to the log's database (SQLite: a `sqlite3.Connection`), each is
-        written on it at once, on this thread. If it is in a transaction, your commit keeps both and your rollback
-        neither; `ring` then wakes the handlers at once. Else the block begins a transaction and commits it.
+        written on it at once, on this thread, in the transaction that you have begun: your commit keeps both and your
+        rollback neither; `ring` then wakes the handlers at once. With `app.sync` the block may begin it, too.
+
+        Without it, events whose ids are recorded already mean that all of it was committed before: then nothing is run.
 
         Raises:
-            ConfigurationError: it is no connection to that database, or does not fsync its commits.
+            ConfigurationError: it is no connection to that database, is in no transaction, or does not fsync.
             LogLocked: another connection is writing, or has written since this one read.
         """
         return recorded(self._ready) if existing is None else joining(self._ready, existing)

@@ -29,7 +29,7 @@ from tidings.log.balance import part
 from tidings.log.group import ORPHAN_AFTER
 
 _MOST_READERS = 8  # of one group in one process; with more concurrency each handles several keys at a time
-_LEAVING = 1.0  # seconds to give the lanes back
+_LEAVING = 1.0  # seconds to answer a cancellation, and to give the lanes back
 PULSE = 0.5  # seconds between signs of life; also the slow look that makes up for a bell nobody heard
 
 
@@ -200,5 +200,6 @@ def _literal_types(subscriptions: Sequence[Subscription]) -> frozenset[str] | No
 async def _cancel(task: asyncio.Task[None] | None) -> None:
     if task is not None:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await task
+        await asyncio.wait([task], timeout=_LEAVING)  # a handler may answer a cancellation with more work
+        if task.done() and not task.cancelled():
+            task.exception()  # looked at: whoever runs has said it

@@ -110,13 +110,16 @@ async def recorded(ready: Ready) -> AsyncIterator[AppTransaction]:
 
 @contextlib.asynccontextmanager
 async def existing(ready: Ready, connection: object) -> AsyncIterator[ExistingTransaction]:
-    """A transaction of the user's, on the event loop's own thread."""
-    with joined(*await ready(), connection) as tx:
+    """A transaction that the user has begun, on the event loop's own thread.
+
+    It does not open one: who has the writers' lock and awaits would stop whoever waits for it on the same loop.
+    """
+    with joined(*await ready(), connection, may_open=False) as tx:
         yield tx
 
 
 @contextlib.contextmanager
-def joined(log: Log, outgoing: Outgoing, connection: object) -> Iterator[ExistingTransaction]:
+def joined(log: Log, outgoing: Outgoing, connection: object, *, may_open: bool = True) -> Iterator[ExistingTransaction]:
     """A transaction of the user's; see `Log.existing`."""
-    with log.existing(connection) as tx:
+    with log.existing(connection, may_open=may_open) as tx:
         yield ExistingTransaction(tx, outgoing)

@@ -19,6 +19,8 @@ def log_and_broker(url: str | None, log: str | None, broker: str | None) -> tupl
             raise ConfigurationError(f"there are two brokers, {url} and {broker}: give one of them")
         else:
             broker = url
+    if broker is not None and ":" not in broker:
+        raise ConfigurationError(f"{broker!r} is no URL: a log is written as sqlite:///{broker}")
     if log is None and broker is not None:
         raise ConfigurationError(
             "a broker alone keeps nothing for a handler that fails: give the application a log too, as in"

@@ -25,7 +25,7 @@ async def _move(target: Any, names: Sequence[str], to: str, yes: bool) -> None:
         if not yes:
             for plan in plans[:-1]:
                 print(f"{plan.group} will {_said(plan)}.")
-            if not await asyncio.to_thread(typer.confirm, f"{_asked(plans)}. Go on?"):
+            if not typer.confirm(f"{_asked(plans)}. Go on?"):  # nothing else waits; Ctrl-C ends it
                 raise typer.Exit(1)
         for plan in await groups.reset(*[plan.group for plan in plans], to=plans[0].to or "earliest"):
             print(f"{plan.group} will {_said(plan)}{'' if plan.is_run else '; nobody runs it now'}")

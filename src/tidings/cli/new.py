@@ -19,7 +19,7 @@ def new(
     from tidings.starter import write_app
 
     folder = directory or Path(name)
-    for path in write_app(name, folder):
+    for path in write_app(name.replace("-", "_"), folder):  # a folder may be called what a module may not
         print(f"wrote {path}")
     print("\nNext:")
     print(f"  cd {folder}")

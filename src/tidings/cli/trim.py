@@ -69,7 +69,7 @@ async def _trim(target: Any, rules: Any, dry_run: bool, shrink: bool, yes: bool,
             return
         goes = sum(share.goes.events for share in told.shares)
         question = f"{counted(goes, 'event')} of {log.url} will go for good. Go on?"
-        if goes and not yes and not await asyncio.to_thread(typer.confirm, question):
+        if goes and not yes and not typer.confirm(question):  # nothing else waits; Ctrl-C ends it
             raise typer.Exit(1)
         gone = await _sweep(log, rules, goes)
         if shrink:

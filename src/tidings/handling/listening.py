@@ -148,7 +148,7 @@ class ListeningRoom:
     def _feed(self, patterns: tuple[str, ...], catalog: Catalog) -> Feed:
         literal = all(Pattern(each).literal for each in patterns)
         types = frozenset(patterns) if literal else None
-        wishes = (types, catalog.contracts)
+        wishes = (types, catalog.contracts, asyncio._get_running_loop())  # each loop has looks of its own
         feed = self._feeds.get(wishes)
         if feed is None:
             feed = self._feeds[wishes] = Feed(self.log, catalog, types)

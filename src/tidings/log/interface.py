@@ -162,14 +162,15 @@ class Log(Protocol):
     def transaction(self) -> AbstractAsyncContextManager[Any]:
         """A transaction of the caller's own: statements and events recorded in it commit together, or not at all."""
 
-    def existing(self, connection: object) -> AbstractContextManager[Existing]:
+    def existing(self, connection: object, *, may_open: bool = True) -> AbstractContextManager[Existing]:
         """A block in a transaction of `connection`, the user's own, on the log's database; used by its own thread.
 
         It joins the one that is open, and the user commits it, or rolls back, and may `ring` then. Where none is open,
-        the block opens one, commits it at its end, and rolls back when it raises.
+        the block opens one, unless `may_open` is False, commits it at its end, and rolls back when it raises.
 
         Raises:
-            ConfigurationError: it is no connection to this database, or cannot keep the log's promises.
+            ConfigurationError: it is no connection to this database, cannot keep the log's promises, or has no
+                transaction where it must.
             LogLocked, DiskFull, CommitUnknown: nothing was committed (unknown: repeat it with the same ids).
         """
 

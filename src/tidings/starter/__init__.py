@@ -46,7 +46,7 @@ def check_name(name: str) -> None:
         better = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
         advice = f", as in {better}" if _NAME.fullmatch(better) else ", as in shop"
         raise ConfigurationError(f"{name!r} is no name for an application: use a-z, 0-9 and _, a letter first{advice}")
-    if keyword.iskeyword(name) or name in sys.stdlib_module_names or name in ("tidings", "tests", "pytest"):
+    if keyword.iskeyword(name) or name in sys.stdlib_module_names or name in ("test", "tests", "tidings", "pytest"):
         raise ConfigurationError(f"{name!r} is a word of Python or of a library: as a module it would hide that one")
 
 

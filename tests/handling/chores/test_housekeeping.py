@@ -91,7 +91,26 @@ async def test_a_chore_that_fails_is_in_trouble_and_tried_again(log: Log, clock:
     await chore.reach(3)
     await stop(keeping, task)
     assert len(chore.times) == 3
-    assert keeping.trouble.reason is None
+    assert keeping.reason is None
+
+
+async def test_a_chore_that_fails_holds_up_no_other(log: Log, clock: ManualClock) -> None:
+    failing, other = Counted(failures=1_000_000), Counted()
+    member = await log.ledger.enter()
+    keeping = Housekeeping("shop", log, member, clock, [failing, other])
+    task = asyncio.create_task(keeping.run())
+    await failing.reach(3)
+    await other.reach(1)
+
+    for _ in range(3):
+        done = len(other.times)
+        clock.advance(10.0)
+        log.bell.ring()
+        await other.reach(done + 1)
+
+    assert keeping.reason is not None
+    assert "the disk is gone" in keeping.reason
+    await stop(keeping, task)
 
 
 async def test_housekeeping_is_no_group_that_an_operator_sees(log: Log, clock: ManualClock) -> None:

@@ -12,6 +12,7 @@ from typing import Protocol
 from tidings.clock import Clock
 from tidings.handling.trouble import Trouble
 from tidings.log import Log
+from tidings.log.bell import Ear
 from tidings.log.group import Group
 
 _FIRST_LANE = 0
@@ -33,18 +34,26 @@ class Housekeeping:
 
     def __init__(self, app: str, log: Log, member: str, clock: Clock, chores: Sequence[Chore]) -> None:
         self.group = Group(f"{app}.housekeeping", patterns=())  # no patterns: it reads nothing, and is shown to nobody
-        self.trouble = Trouble(self.group.name)
         self._log = log
         self._member = member
         self._clock = clock
-        self._chores = tuple(chores)
+        self._trouble = Trouble(self.group.name)
+        self._duties = [_Duty(each, self.group.name, log.bell.listen()) for each in chores]
         self._ear = log.bell.listen()
         self._stopping = False
 
+    @property
+    def reason(self) -> str | None:
+        """Why something is not done, for `health()`."""
+        return next(
+            (each.reason for each in (self._trouble, *(one.trouble for one in self._duties)) if each.reason), None
+        )
+
     def stop(self) -> None:
-        """Begin no further chore; `run` returns after the one in hand."""
+        """Begin no further chore; `run` returns after those in hand."""
         self._stopping = True
-        self._ear.ring()
+        for ear in self._ears:
+            ear.ring()
 
     async def run(self) -> None:
         """Do the chores until stopped. When the log fails it says so, waits, and goes on."""
@@ -52,24 +61,55 @@ class Housekeeping:
             while not self._stopping:
                 try:
                     await self._lead()
+                    self._trouble.over()
                 except Exception as error:
-                    await self._ear.wait(self.trouble.met(error))
+                    await self._ear.wait(self._trouble.met(error))
         finally:
-            self._log.bell.forget(self._ear)
+            for ear in self._ears:
+                self._log.bell.forget(ear)
+
+    @property
+    def _ears(self) -> list[Ear]:
+        return [self._ear, *(each.ear for each in self._duties)]
 
     async def _lead(self) -> None:
         """Claim, and do what is due, until members or an operator change something."""
         control = self._log.bell.control
         await self._log.ledger.join(self.group)
         lease = await self._log.ledger.claim(self.group.name, self._member)
-        is_mine = _FIRST_LANE in lease.lanes
-        due = -math.inf
-        while not self._stopping and self._log.bell.control == control:
-            now = self._clock.now()
-            if is_mine and due <= now:
-                due = await self._do(now)
-            self.trouble.over()
-            await self._ear.wait(min(max(due - self._clock.now(), 0.0), _IDLE) if is_mine else _IDLE)
+        self._trouble.over()
+        if _FIRST_LANE in lease.lanes:
+            await asyncio.gather(*(self._keep(each, control) for each in self._duties))
+        while not self._is_over(control):
+            await self._ear.wait(_IDLE)
 
-    async def _do(self, now: float) -> float:
-        return min(await asyncio.gather(*(chore.run(now) for chore in self._chores)), default=math.inf)
+    async def _keep(self, duty: "_Duty", control: int) -> None:
+        """One chore at a pace of its own: what keeps it from being done keeps no other."""
+        due = -math.inf
+        while not self._is_over(control):
+            now = self._clock.now()
+            if due <= now:
+                due = await duty.do(now)
+            await duty.ear.wait(min(max(due - self._clock.now(), 0.0), _IDLE))
+
+    def _is_over(self, control: int) -> bool:
+        return self._stopping or self._log.bell.control != control
+
+
+class _Duty:
+    """A chore with its own waits and troubles."""
+
+    def __init__(self, chore: Chore, group: str, ear: Ear) -> None:
+        self.ear = ear
+        self.trouble = Trouble(f"{group}, {type(chore).__name__}")
+        self._chore = chore
+
+    async def do(self, now: float) -> float:
+        """Do what is due; when it fails, wait and have it done again."""
+        try:
+            due = await self._chore.run(now)
+        except Exception as error:
+            await self.ear.wait(self.trouble.met(error))
+            return now
+        self.trouble.over()
+        return due

@@ -46,6 +46,7 @@ class Circuit:
         self._opened: float | None = None  # monotonic
         self._until = 0.0
         self._trial: Any = None  # the caller whose call decides
+        self._tried_at = 0.0  # monotonic
         self._lock = threading.Lock()
 
     @property
@@ -79,7 +80,7 @@ class Circuit:
         with self._lock:
             if self._opened is None:
                 return 0.0
-            if self._trial is not None:
+            if self._is_tried:
                 return min(_TRIAL, self._breaker.open_for)
             return self._left()
 
@@ -88,10 +89,15 @@ class Circuit:
         with self._lock:
             if self._opened is None or self._trial == caller:
                 return True
-            if self._trial is not None or self._left() > 0:
+            if self._is_tried or self._left() > 0:
                 return False
-            self._trial = caller
+            self._trial, self._tried_at = caller, self.clock.monotonic()
             return True
+
+    @property
+    def _is_tried(self) -> bool:
+        """Is a trial under way? One that has not ended for long hangs, and shall not keep all others waiting."""
+        return self._trial is not None and self.clock.monotonic() < self._tried_at + self._breaker.open_for
 
     def leave(self, caller: Any) -> None:
         """The call ended without saying anything: when it was the trial, another is to be made."""

@@ -171,7 +171,7 @@ class MemoryLog:
             self._state.append(tx.drafts, None, ANY, self._clock.now())
         self.ledger.timers.add(tx.timers)
 
-    def existing(self, connection: object) -> AbstractContextManager[Existing]:
+    def existing(self, connection: object, *, may_open: bool = True) -> AbstractContextManager[Existing]:
         """Refused: memory has no transactions of the user's own."""
         raise no_sql()
 

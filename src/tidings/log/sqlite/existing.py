@@ -25,6 +25,10 @@ from tidings.log.sqlite.transaction import OpenTransaction
 _TAKE_LOCK = "DELETE FROM tidings_events WHERE 0"  # touches nothing; SQLite waits for the lock as BEGIN IMMEDIATE does
 _FULL = 2  # PRAGMA synchronous
 _STALE = "it read before another connection wrote: roll back and run it again, and begin it with BEGIN IMMEDIATE"
+_BEGIN_FIRST = (
+    "existing= joins a transaction, and the connection is in none: begin one (BEGIN IMMEDIATE), or use app.sync, whose"
+    " block may open it, as no event loop waits meanwhile"
+)
 _ENDED = "the transaction has ended that the event was to be part of: publish before it is committed or rolled back"
 
 
@@ -67,13 +71,17 @@ class ExistingTransaction(OpenTransaction):
 
 
 @contextlib.contextmanager
-def existing_transaction(connection: object, threads: Threads, sidecar: Sidecar) -> Iterator[ExistingTransaction]:
+def existing_transaction(
+    connection: object, threads: Threads, sidecar: Sidecar, *, may_open: bool
+) -> Iterator[ExistingTransaction]:
     """A block that joins the transaction of `connection`, or opens one and commits it; see `Log.existing`."""
     checked = _checked(connection, threads)
     tx = ExistingTransaction(checked, threads)
     try:
         if tx.is_open:
             yield tx
+        elif not may_open:
+            raise ConfigurationError(_BEGIN_FIRST)
         else:
             with _in_line(sidecar, threads.writer.lock_timeout):
                 with _opened(tx, checked, threads.path):

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 Run = Callable[..., Any]  # (session, *, careful) -> result
@@ -44,7 +44,8 @@ def _resolve(told: Sequence[_Told]) -> None:
     for future, outcome in told:
         if future.done():
             continue
-        if isinstance(outcome, BaseException):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
+        with contextlib.suppress(asyncio.InvalidStateError, InvalidStateError):  # a thread has given it up just now
+            if isinstance(outcome, BaseException):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)

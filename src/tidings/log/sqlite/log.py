@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -10,10 +10,10 @@ from typing import Any, Self
 
 from tidings.clock import Clock, SystemClock
 from tidings.concurrency import DedicatedThread
-from tidings.errors import LogError
+from tidings.errors import CommitUnknown, LogError
 from tidings.events import Event
 from tidings.log.position import START, Position
-from tidings.log.record import adopted, draft, mentions
+from tidings.log.record import Draft, adopted, draft, mentions
 from tidings.log.retention import Cut, Disk, Survey, Trimmed
 from tidings.log.slices import ALL, ANY, Appended, Expect, Slice, Where
 from tidings.log.sqlite import lineage, reading, retention
@@ -105,7 +105,8 @@ class SqliteLog:
                 lineage.duplicates(session, drafts)
             return appended
 
-        appended: Appended = await self.threads.write(run, weight=len(drafts))
+        with _named(drafts):
+            appended: Appended = await self.threads.write(run, weight=len(drafts))
         return appended
 
     def append_blocking(
@@ -117,7 +118,8 @@ class SqliteLog:
         def run(session: Session, careful: bool) -> Appended:
             return session.append(drafts, careful=careful)
 
-        appended: Appended = self.threads.write_blocking(run, weight=len(drafts), timeout=timeout)
+        with _named(drafts):
+            appended: Appended = self.threads.write_blocking(run, weight=len(drafts), timeout=timeout)
         return appended
 
     async def absorb(self, events: Sequence[Event], *, public: bool = False) -> int:
@@ -272,9 +274,9 @@ class SqliteLog:
 
         await self.threads.write(run, exclusive=True)
 
-    def existing(self, connection: object) -> AbstractContextManager[ExistingTransaction]:
+    def existing(self, connection: object, *, may_open: bool = True) -> AbstractContextManager[ExistingTransaction]:
         """Events in a transaction of a `sqlite3.Connection` to this file; see `Log.existing`."""
-        return existing_transaction(connection, self.threads, self._sidecar)
+        return existing_transaction(connection, self.threads, self._sidecar, may_open=may_open)
 
     async def ring(self) -> None:
         """Wake the readers of every process for what was committed on a connection outside tidings."""
@@ -330,3 +332,12 @@ async def _apart(name: str, work: Callable[[], None]) -> None:
         await thread.call(work)
     finally:
         thread.close(wait=False)
+
+
+@contextlib.contextmanager
+def _named(drafts: Sequence[Draft]) -> Iterator[None]:
+    """Of a commit that nobody knows of say which events it was about: to repeat it takes their ids."""
+    try:
+        yield
+    except CommitUnknown as error:
+        raise CommitUnknown(error.detail, [draft.id for draft in drafts]) from error

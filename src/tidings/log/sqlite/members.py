@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tidings.clock import wall_nanoseconds
 from tidings.log.balance import whole
+from tidings.log.sqlite.forking import stays_with_parent
 
 
 class Members:
@@ -18,6 +19,13 @@ class Members:
         self._folder = folder
         self._lease = lease
         self._held: dict[str, int] = {}
+        stays_with_parent(self)
+
+    def let_go(self) -> None:
+        """In a fork: the members are the parent's."""
+        for descriptor in self._held.values():
+            os.close(descriptor)
+        self._held.clear()
 
     def enter(self) -> str:
         """A new name, `<pid>-<random>`, and its locked file."""

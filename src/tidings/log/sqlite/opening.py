@@ -108,8 +108,8 @@ def _lives(sidecar: Sidecar, connection: sqlite3.Connection, path: str) -> list[
         sidecar.write_head(Head(lives[-1].counter, lives[-1].mark, tip, 0, 0))
     elif head.epoch >= lives[-1].counter and tip < head.tip:
         raise LogDamaged(
-            f"it ends at {tip}, but {head.tip} was committed: its last events are lost; if it was restored from a"
-            f" backup, remove {sidecar.folder} and open it again",
+            f"it ends at {tip}, but {head.tip} was committed: its last events are lost; if you removed it, or"
+            f" restored it from a backup, remove {sidecar.folder} too and open it again",
             path=path,
         )
     else:

@@ -26,5 +26,12 @@ def lock_within(sidecar: Sidecar, seconds: float) -> None:
             sidecar.close()
 
     threading.Thread(target=wait, name="tidings-opening", daemon=True).start()
-    if not is_locked.wait(seconds) and decision.acquire(blocking=False):
+    try:
+        in_time = is_locked.wait(seconds)
+    except BaseException:  # a KeyboardInterrupt
+        if not decision.acquire(blocking=False):
+            sidecar.unlock()
+            sidecar.close()
+        raise
+    if not in_time and decision.acquire(blocking=False):
         raise LogLocked(sidecar.holder(), str(sidecar.database))

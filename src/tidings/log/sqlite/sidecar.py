@@ -21,8 +21,10 @@ from zlib import crc32
 import msgspec
 
 from tidings.errors import ConfigurationError, LogReadOnly
+from tidings.log.sqlite.forking import stays_with_parent
 
 _HEAD = struct.Struct("<I8sQQQ")
+_CLOSED = -1
 _HEAD_SIZE = _HEAD.size + 4
 _LOCK = struct.Struct("<QQ")
 RESERVE = 1 << 20
@@ -58,13 +60,19 @@ class Sidecar:
                 raise LogReadOnly(str(database)) from error
             raise
         self.control = 0
+        stays_with_parent(self)
 
     def again(self) -> Self:
         """The same files opened once more: a place of its own in the writers' queue."""
         other = copy.copy(self)
         other._lock = _open(self.folder / "lock")
         other._bell = _open(self.folder / "bell")
+        stays_with_parent(other)
         return other
+
+    def let_go(self) -> None:
+        """In a fork: the lock is the parent's."""
+        self.close()
 
     @property
     def bell_path(self) -> Path:
@@ -137,9 +145,11 @@ class Sidecar:
         return True
 
     def close(self) -> None:
-        """Let go of the files."""
-        os.close(self._lock)
-        os.close(self._bell)
+        """Let go of the files; once."""
+        lock, bell, self._lock, self._bell = self._lock, self._bell, _CLOSED, _CLOSED
+        if lock != _CLOSED:
+            os.close(lock)
+            os.close(bell)
 
     def _sign(self, pid: int) -> None:
         with contextlib.suppress(OSError):  # a full disk: who holds the lock is then not told, and that is all

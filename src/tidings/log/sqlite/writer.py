@@ -14,6 +14,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -57,6 +58,7 @@ class Writer:
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._next: Job | None = None
         self._running: Job | None = None  # with user code, which may never return
+        self._began = 0.0  # when that was, by the monotonic clock
         self._gate = threading.Lock()
         self._turn = threading.Lock()  # held by the thread that is using the connection
         self._closed = False
@@ -108,7 +110,7 @@ class Writer:
     def refuse_behind(self, job: Job) -> bool:
         """Refuse what is queued while `job` does not come to its end; False when it has, or has not begun."""
         with self._gate:
-            if self._running is not job:
+            if self._running is not job or time.monotonic() - self._began < self.lock_timeout:
                 return False
             waiting = self._drained()
             for each in waiting:
@@ -138,8 +140,8 @@ class Writer:
             try:
                 with self._turn:
                     outcomes = self._under_lock(jobs)
-            except OSError as error:  # of the lock's file; this thread must outlive it
-                outcomes = [LogError(f"the log {self._path} cannot be locked: {error}")] * len(jobs)
+            except Exception as error:  # of the lock's file, or no thread to be had; this one must outlive it
+                outcomes = [LogError(f"the log {self._path} cannot be written: {error!r}")] * len(jobs)
             tell(jobs, outcomes)
             self._batches += 1
             self.hook("told")
@@ -265,7 +267,7 @@ class Writer:
         with self._gate:  # it is either run or refused
             if job.abandoned or job.future.cancelled():
                 return False
-            self._running = job
+            self._running, self._began = job, time.monotonic()
             return True
 
     def _failed_commit(self, jobs: Sequence[Job], error: sqlite3.Error, *, careful: bool) -> list[Any] | None:
