@@ -14,7 +14,7 @@ from tidings import App
 def main(url: str, name: str, how: str, stop: str = "") -> None:
     app = App("till", url)
     app.sync.open()
-    connection = sqlite3.connect(url.removeprefix("sqlite:///"), timeout=60, isolation_level=None)
+    connection = sqlite3.connect(url.removeprefix("sqlite:///").partition("?")[0], timeout=60, isolation_level=None)
     connection.execute("CREATE TABLE IF NOT EXISTS own(id TEXT)")
     number = 0
     while True:
