@@ -15,6 +15,7 @@ from tests.doctor.conftest import Patient
 from tidings import Event
 from tidings.clock import ManualClock
 from tidings.log import Log
+from tidings.log.group import Group
 
 HOLD = """
 import sqlite3, sys
@@ -156,11 +157,23 @@ def test_a_clock_that_is_behind_the_log(patient: Patient) -> None:
     assert "NTP" in found.cure
 
 
+def test_a_large_file_names_the_group_that_holds_the_most_of_it(patient: Patient) -> None:
+    patient.run(1, 2, 3)
+    patient.with_log(lambda log: log.ledger.join(Group("orders.archive", ("order:created",))))
+    os.truncate(patient.file, 11 << 30)
+
+    told = [found.what for found in patient.findings() if "11.0 GiB" in found.what]
+
+    assert len(told) == 1
+    assert told[0].endswith("; orders.archive holds the most of it, with 6 events to come")
+
+
 def test_a_file_of_many_gigabytes(patient: Patient) -> None:
     os.truncate(patient.file, 11 << 30)  # sparse: it has that size, and takes no room
 
     found = patient.finding()
 
-    assert found.what == "it has 11.0 GiB, and grows with every event"
+    assert found.what.startswith("it has 11.0 GiB, and grows with every event")
+    assert "'tidings trim --dry-run' says by rule who holds the disk" in found.cure
     assert found.severity == "note"
     assert "trim" in found.cure

@@ -99,11 +99,20 @@ def clock_is_behind(facts: Facts) -> Iterable[Finding]:
 
 
 def file_is_large(facts: Facts) -> Iterable[Finding]:
-    """A log keeps every event until somebody trims it."""
-    for file, _ in _opened(facts):
+    """A log keeps every event until somebody trims it, and then what a group has yet to hear."""
+    for file, inside in _opened(facts):
         if file.size > _LARGE:
-            what = f"it has {file.size / (1 << 30):,.1f} GiB, and grows with every event"
-            yield note(file.path, what, "trim what nobody needs any more, or plan for the disk")
+            what = f"it has {file.size / (1 << 30):,.1f} GiB, and grows with every event{_held(inside)}"
+            cure = "give the application retain=; 'tidings trim --dry-run' says by rule who holds the disk"
+            yield note(file.path, what, cure)
+
+
+def _held(inside: Inspection) -> str:
+    """Who keeps the most from being trimmed."""
+    slowest = max(inside.groups, key=lambda group: group.lag, default=None)
+    if slowest is None or not slowest.lag:
+        return ""
+    return f"; {slowest.name} holds the most of it, with {slowest.lag:,} events to come"
 
 
 def _opened(facts: Facts) -> Iterator[tuple[File, Inspection]]:
