@@ -65,9 +65,9 @@ def eventsourcing(place: Place) -> Samples:
 QUESTION = Question(
     contenders={"tidings": tidings, "app.sync": tidings_sync, "sqlite3": sqlite, "eventsourcing": eventsourcing},
     rows=[
-        Row("append, one caller, an event a commit, awaited", against="sqlite3", at_least=0.45),
+        Row("append, one caller, an event a commit", against="sqlite3", at_least=0.45),
         Row("the same", against="eventsourcing"),
-        Row("the same without an event loop, as the peer", of="app.sync", against="sqlite3", at_least=0.45),
+        Row("append, one caller without an event loop", of="app.sync", against="sqlite3", at_least=0.45),
         Row("the same", of="app.sync", against="eventsourcing", at_least=1.4),
         Row("… and SQLite itself, the most there is", of="sqlite3", against="eventsourcing"),
     ],
