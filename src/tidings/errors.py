@@ -28,6 +28,9 @@ TidingsError
 │   ├── StreamClosed           the stream takes no further events
 │   └── Fenced                 another member owns the lanes now
 ├── BrokerError                the carrier between services failed: worth another try
+│   ├── BrokerUnreachable      nobody answers at its address, or the answer did not come in time: `url`, `reason`
+│   ├── EventRefused           the carrier takes no such event, as it is too large: `event_id`, `reason`
+│   └── NotSupported           this carrier cannot do that, and never will: `url`, `what`
 ├── HandlingError              a handler's work could not be settled
 │   ├── Reject                 raised by handlers: never to be retried, a dead letter at once
 │   ├── Conflict               a recorded statement touched another number of rows than it said
@@ -344,6 +347,33 @@ class Fenced(LogError):
 
 class BrokerError(TidingsError):
     """The carrier between services failed; worth another try."""
+
+
+class BrokerUnreachable(BrokerError):
+    """Nobody answers at a carrier's address, or not in time: `url` (without its password), `reason`."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = url
+        self.reason = reason
+        super().__init__(f"{url} cannot be reached: {reason}; it is tried again, and 'tidings doctor' looks closer")
+
+
+class EventRefused(BrokerError):
+    """The carrier takes no such event, however often it is offered: `event_id`, `reason`."""
+
+    def __init__(self, event_id: str, reason: str) -> None:
+        self.event_id = event_id
+        self.reason = reason
+        super().__init__(f"event {_short(event_id)} is refused by the carrier: {reason}")
+
+
+class NotSupported(BrokerError):
+    """A carrier cannot do what it was asked for: `url`, `what`."""
+
+    def __init__(self, url: str, what: str) -> None:
+        self.url = url
+        self.what = what
+        super().__init__(f"{url} cannot {what}: see the table of carriers for one that can")
 
 
 class HandlingError(TidingsError):

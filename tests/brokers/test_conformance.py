@@ -1,4 +1,4 @@
-"""Every broker keeps the promises of the seam. A new one needs one more row here."""
+"""A log keeps the promises of a broker."""
 
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,10 +17,11 @@ def of_a_log(*, durable: bool) -> Capabilities:
         groups=True,
         replay=True,
         order="total",
-        delay=False,
-        dead_letters=False,
+        delay=True,
+        dead_letters=True,
         fsync=durable,
         atomic=True,
+        acknowledgement="committed, and on disk" if durable else "in the memory of this process",
     )
 
 

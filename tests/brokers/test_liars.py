@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from tidings import Event
-from tidings.brokers import Capabilities, Inbox
+from tidings.brokers import Arrival, Capabilities, DeadLetter, Difference, Inbox, Standing, Wanted
 from tidings.brokers.log import LogBroker
 from tidings.errors import BrokerError
 from tidings.log import open_log
@@ -37,7 +37,7 @@ class Honest:
 
     @contextlib.asynccontextmanager
     async def subscribe(
-        self, patterns: Sequence[str], *, group: str, start: str = "earliest", prefetch: int = 500
+        self, patterns: Sequence[str], *, group: str | None, start: str = "earliest", prefetch: int = 500
     ) -> AsyncIterator[Any]:
         async with self.broker.subscribe(patterns, group=group, start=start, prefetch=prefetch) as inbox:
             yield self.inbox(inbox)
@@ -45,22 +45,44 @@ class Honest:
     def inbox(self, inbox: Inbox) -> Any:
         return inbox
 
+    async def groups(self) -> list[Standing]:
+        return await self.broker.groups()
+
+    async def letters(self, group: str | None = None) -> list[DeadLetter]:
+        return await self.broker.letters(group)
+
+    async def resolve(self, letter: DeadLetter, *, again: bool) -> None:
+        await self.broker.resolve(letter, again=again)
+
+    async def setup(self, wanted: Wanted, *, apply: bool) -> list[Difference]:
+        return await self.broker.setup(wanted, apply=apply)
+
     async def close(self) -> None:
         await self.broker.close()
+
+
+def _with(arrival: Arrival, **attributes: Any) -> Arrival:
+    return msgspec.structs.replace(arrival, event=msgspec.structs.replace(arrival.event, **attributes))
 
 
 class Receiving:
     """An inbox that does something to what it hands over."""
 
-    def __init__(self, inbox: Inbox, change: Callable[[list[Event]], list[Event]]) -> None:
+    def __init__(self, inbox: Inbox, change: Callable[[list[Arrival]], list[Arrival]]) -> None:
         self.inbox = inbox
         self.change = change
 
-    async def receive(self, at_most: int = 500) -> list[Event]:
+    async def receive(self, at_most: int = 500) -> list[Arrival]:
         return self.change(await self.inbox.receive(at_most))
 
-    async def settle(self) -> None:
-        await self.inbox.settle()
+    async def settle(self, arrivals: Sequence[Arrival] | None = None) -> None:
+        await self.inbox.settle(arrivals)
+
+    async def retry(self, arrival: Arrival, seconds: float) -> None:
+        await self.inbox.retry(arrival, seconds)
+
+    async def reject(self, arrival: Arrival, reason: str, detail: str = "") -> None:
+        await self.inbox.reject(arrival, reason, detail)
 
 
 class LosesHeaders(Honest):
@@ -75,8 +97,8 @@ class RenamesEvents(Honest):
 
 class ReadsJson(Honest):
     def inbox(self, inbox: Inbox) -> Any:
-        def change(events: list[Event]) -> list[Event]:
-            return [msgspec.structs.replace(event, data=_rewritten(event.data)) for event in events]
+        def change(events: list[Arrival]) -> list[Arrival]:
+            return [_with(each, data=_rewritten(each.event.data)) for each in events]
 
         return Receiving(inbox, change)
 
@@ -120,7 +142,7 @@ class HearsEverything(Honest):
 class ReturnsNothing(Honest):
     def inbox(self, inbox: Inbox) -> Any:
         class Impatient(Receiving):
-            async def receive(self, at_most: int = 500) -> list[Event]:
+            async def receive(self, at_most: int = 500) -> list[Arrival]:
                 return []
 
         return Impatient(inbox, list)
@@ -134,7 +156,7 @@ class HandsOverTooMuch(Honest):
 class ForgetsWhatWasCancelled(Honest):
     def inbox(self, inbox: Inbox) -> Any:
         class Slow(Receiving):
-            async def receive(self, at_most: int = 500) -> list[Event]:
+            async def receive(self, at_most: int = 500) -> list[Arrival]:
                 events = await self.inbox.receive(at_most)
                 for _ in range(9):
                     await asyncio.sleep(0)  # whoever is cancelled here has lost `events`
@@ -148,12 +170,12 @@ class DeniesGroups(Honest):
 
 
 class HasNoGroups(Honest):
-    def subscribe(self, patterns: Sequence[str], *, group: str, **settings: Any) -> Any:
+    def subscribe(self, patterns: Sequence[str], *, group: str | None, **settings: Any) -> Any:
         return super().subscribe(patterns, group=f"{group}-{next(_members)}", **settings)
 
 
 class SharesBetweenGroups(Honest):
-    def subscribe(self, patterns: Sequence[str], *, group: str, **settings: Any) -> Any:
+    def subscribe(self, patterns: Sequence[str], *, group: str | None, **settings: Any) -> Any:
         return super().subscribe(patterns, group="everybody", **settings)
 
 
@@ -165,7 +187,7 @@ class HandsOverTwice(Honest):
 class SettlesOnReceipt(Honest):
     def inbox(self, inbox: Inbox) -> Any:
         class Careless(Receiving):
-            async def receive(self, at_most: int = 500) -> list[Event]:
+            async def receive(self, at_most: int = 500) -> list[Arrival]:
                 events = await self.inbox.receive(at_most)
                 await self.inbox.settle()
                 return events
@@ -176,7 +198,7 @@ class SettlesOnReceipt(Honest):
 class NeverSettles(Honest):
     def inbox(self, inbox: Inbox) -> Any:
         class Forgetful(Receiving):
-            async def settle(self) -> None: ...
+            async def settle(self, arrivals: Sequence[Arrival] | None = None) -> None: ...
 
         return Forgetful(inbox, list)
 
@@ -202,7 +224,7 @@ class Shuffles(Honest):
 
 class OrdersByKeyAlone(Honest):
     def inbox(self, inbox: Inbox) -> Any:
-        return Receiving(inbox, lambda events: sorted(events, key=lambda event: event.key or ""))
+        return Receiving(inbox, lambda events: sorted(events, key=lambda each: each.event.key or ""))
 
 
 class ClaimsDurability(Honest):
@@ -233,7 +255,7 @@ class AddsAHeader(Honest):
 
 class MakesTextOfBytes(Honest):
     def inbox(self, inbox: Inbox) -> Any:
-        return Receiving(inbox, lambda events: [msgspec.structs.replace(each, data=str(each.data)) for each in events])
+        return Receiving(inbox, lambda events: [_with(each, data=str(each.event.data)) for each in events])
 
 
 class RefusesNothing(Honest):
@@ -255,7 +277,7 @@ class RefusesRepeats(Honest):
 class LosesWhatIsFetchedAhead(Honest):
     def inbox(self, inbox: Inbox) -> Any:
         class Greedy(Receiving):
-            async def settle(self) -> None:
+            async def settle(self, arrivals: Sequence[Arrival] | None = None) -> None:
                 await self.inbox.receive()
                 await self.inbox.settle()
 
@@ -267,11 +289,11 @@ class SettlesOnce(Honest):
         class Strict(Receiving):
             owing = False
 
-            async def receive(self, at_most: int = 500) -> list[Event]:
+            async def receive(self, at_most: int = 500) -> list[Arrival]:
                 self.owing = True
                 return await self.inbox.receive(at_most)
 
-            async def settle(self) -> None:
+            async def settle(self, arrivals: Sequence[Arrival] | None = None) -> None:
                 if not self.owing:
                     raise BrokerError("there is nothing to settle")
                 self.owing = False
@@ -291,6 +313,48 @@ class ClosesEverybody(Honest):
         if self.url in self.closed:
             raise BrokerError("the connection was closed")
         await super().publish(events)
+
+
+class SettlesAllUpToTheLast(Honest):
+    def inbox(self, inbox: Inbox) -> Any:
+        class Cumulative(Receiving):
+            async def settle(self, arrivals: Sequence[Arrival] | None = None) -> None:
+                await self.inbox.settle()
+
+        return Cumulative(inbox, list)
+
+
+class HandsOverAgainAtOnce(Honest):
+    def inbox(self, inbox: Inbox) -> Any:
+        class Hasty(Receiving):
+            async def retry(self, arrival: Arrival, seconds: float) -> None:
+                await self.inbox.retry(arrival, 0.0)
+
+        return Hasty(inbox, list)
+
+
+class KeepsNoReason(Honest):
+    def inbox(self, inbox: Inbox) -> Any:
+        class Terse(Receiving):
+            async def reject(self, arrival: Arrival, reason: str, detail: str = "") -> None:
+                await self.inbox.reject(arrival, "rejected")
+
+        return Terse(inbox, list)
+
+
+class DropsWhatIsToBeHandedOverAgain(Honest):
+    async def resolve(self, letter: DeadLetter, *, again: bool) -> None:
+        await super().resolve(letter, again=False)
+
+
+class TellsNoLag(Honest):
+    async def groups(self) -> list[Standing]:
+        return [Standing(each.group, 0) for each in await super().groups()]
+
+
+class SharesAmongListeners(Honest):
+    def subscribe(self, patterns: Sequence[str], *, group: str | None, **settings: Any) -> Any:
+        return super().subscribe(patterns, group=group or "listeners", **settings)
 
 
 LIES: list[tuple[type[Honest], Callable[..., Any]]] = [
@@ -327,6 +391,13 @@ LIES: list[tuple[type[Honest], Callable[..., Any]]] = [
     (SettlesOnReceipt, suite.test_what_was_not_settled_comes_again_when_its_member_left),
     (SettlesOnReceipt, suite.test_what_was_not_settled_goes_to_others_when_its_member_died),
     (NeverSettles, suite.test_what_was_settled_never_comes_again),
+    (SettlesAllUpToTheLast, suite.test_what_is_settled_out_of_order_costs_nothing_that_is_not),
+    (HandsOverTooMuch, suite.test_no_more_is_unsettled_than_was_agreed),
+    (HandsOverAgainAtOnce, suite.test_an_event_can_be_had_again_later),
+    (KeepsNoReason, suite.test_what_is_given_up_is_kept_with_the_reason),
+    (DropsWhatIsToBeHandedOverAgain, suite.test_a_dead_letter_is_handed_to_its_group_again_or_dropped),
+    (TellsNoLag, suite.test_how_much_a_group_has_still_to_receive_is_told),
+    (SharesAmongListeners, suite.test_without_a_group_everybody_hears_what_comes_from_now_on),
     (DeniesReplay, suite.test_a_new_group_hears_of_the_past_if_and_only_if_that_is_claimed),
     (HasNoReplay, suite.test_a_new_group_hears_of_the_past_if_and_only_if_that_is_claimed),
     (AlwaysReplays, suite.test_a_new_group_may_begin_with_what_comes),

@@ -1,6 +1,30 @@
-"""Floor 3. Carriers between services, one file each behind `interface.py`. Imports log and events."""
+"""Floor 3. Imports the log and what lies below it.
 
+What carries events between services: one file a broker, behind one interface.
+"""
+
+from tidings.brokers.channels import Channels
 from tidings.brokers.connect import connect
-from tidings.brokers.interface import Broker, Capabilities, Inbox
+from tidings.brokers.interface import (
+    Arrival,
+    Broker,
+    Capabilities,
+    DeadLetter,
+    Difference,
+    Inbox,
+    Standing,
+    Wanted,
+)
 
-__all__ = ["Broker", "Capabilities", "Inbox", "connect"]
+__all__ = [
+    "Arrival",
+    "Broker",
+    "Capabilities",
+    "Channels",
+    "DeadLetter",
+    "Difference",
+    "Inbox",
+    "Standing",
+    "Wanted",
+    "connect",
+]

@@ -1,20 +1,34 @@
 """URL -> broker. One row a scheme, imported on use."""
 
+from importlib import import_module
+from typing import cast
+
+from tidings.address import redacted
+from tidings.brokers.channels import Channels
 from tidings.brokers.interface import Broker
 from tidings.brokers.log import LogBroker
 from tidings.clock import Clock
 from tidings.errors import ConfigurationError
-from tidings.log.open import SCHEMES, is_log
+from tidings.log.open import SCHEMES as LOGS
+from tidings.log.open import is_log
+
+SCHEMES: dict[str, str] = {}  # scheme -> where its broker is: a class made with (url, clock=, channels=)
 
 
-async def connect(url: str, *, clock: Clock | None = None) -> Broker:
+async def connect(url: str, *, clock: Clock | None = None, channels: Channels | None = None) -> Broker:
     """The broker `url` names; the URL of a log makes a broker of that log.
 
-    It need not be there now: what fails then is the first use of it.
+    It need not be there now: what fails then is the first use of it. `channels` says where events travel.
 
     Raises:
-        ConfigurationError: no broker has this URL.
+        ConfigurationError: no broker has this URL, or not such settings.
+        MissingExtra: the library for it is not installed.
     """
     if is_log(url):
         return LogBroker(url, clock=clock)
-    raise ConfigurationError(f"{url!r} is not the URL of a broker: use that of a log, one of {', '.join(SCHEMES)}")
+    target = SCHEMES.get(url.partition(":")[0])
+    if target is None:
+        known = ", ".join([*LOGS, *(f"{scheme}://" for scheme in SCHEMES)])
+        raise ConfigurationError(f"{redacted(url)!r} is not the URL of a broker: use that of a log or server: {known}")
+    module, _, name = target.partition(":")
+    return cast(Broker, getattr(import_module(module), name)(url, clock=clock, channels=channels or Channels()))

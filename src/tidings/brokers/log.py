@@ -4,16 +4,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
-import msgspec
-
-from tidings.brokers.interface import Capabilities
-from tidings.clock import Clock
+from tidings.address import redacted
+from tidings.brokers.interface import Capabilities, DeadLetter, Difference, Standing, Wanted
+from tidings.brokers.log_inbox import LogInbox, travelling
+from tidings.clock import Clock, SystemClock
 from tidings.errors import LogClosed, LogDamaged
-from tidings.events import Event, Pattern, PatternSet
-from tidings.log import Lease, Log, Settlement, Where, open_log
-from tidings.log.bell import Ear
-from tidings.log.group import LANES, Group
-from tidings.log.position import Position
+from tidings.events import Event
+from tidings.log import Log, open_log
+from tidings.log.group import Group
 from tidings.log.record import restore
 
 PULSE = 0.5  # seconds between signs of life, and looks for members that died
@@ -28,17 +26,19 @@ class LogBroker:
 
     def __init__(self, url: str, *, clock: Clock | None = None) -> None:
         durable = not url.startswith("memory:")
-        self.url = url
+        self.url = redacted(url)
         self.capabilities = Capabilities(
             durable=durable,
             groups=True,
             replay=True,
             order="total",
-            delay=False,
-            dead_letters=False,
+            delay=True,
+            dead_letters=True,
             fsync=durable,
             atomic=True,
+            acknowledgement="committed, and on disk" if durable else "in the memory of this process",
         )
+        self._url = url
         self._clock = clock
         self._log: Log | None = None
         self._opening = asyncio.Lock()
@@ -50,21 +50,58 @@ class LogBroker:
 
     @contextlib.asynccontextmanager
     async def subscribe(
-        self, patterns: Sequence[str], *, group: str, start: str = "earliest", prefetch: int = 500
-    ) -> AsyncIterator["LogInbox"]:
-        """Join a group; its cursor is kept in the log's ledger."""
+        self, patterns: Sequence[str], *, group: str | None, start: str = "earliest", prefetch: int = 500
+    ) -> AsyncIterator[LogInbox]:
+        """Join a group; its cursor is kept in the log's ledger. Without one it has its own, as long as this lasts."""
         async with self._opened() as log:
-            await log.ledger.join(Group(group, tuple(patterns), start))
             member = await log.ledger.enter()
+            name = group or f"listening.{member}"
+            await log.ledger.join(Group(name, tuple(patterns), start if group else "latest"))
             ear = log.bell.listen()
             pulse = asyncio.create_task(_pulse(log, member))
             try:
-                yield LogInbox(log, group, member, patterns, ear, prefetch)
+                yield LogInbox(log, name, member, patterns, ear, prefetch, self._clock or SystemClock())
             finally:
                 pulse.cancel()
                 log.bell.forget(ear)
                 with contextlib.suppress(Exception):  # the log is away, or closed: the other members notice
                     await log.ledger.leave(member)
+                    if group is None:
+                        await log.ledger.forget(name)
+
+    async def groups(self) -> list[Standing]:
+        """Every group that reads the log."""
+        async with self._opened() as log:
+            found = await log.ledger.groups()
+            return [Standing(each.name, each.lag, len(each.members), each.dead) for each in found]
+
+    async def letters(self, group: str | None = None) -> list[DeadLetter]:
+        """What its ledger has as dead."""
+        async with self._opened() as log:
+            dead = await log.ledger.parked(group, "dead")
+            return [
+                DeadLetter(
+                    one.group,
+                    travelling(restore(one.record, one.position)),
+                    one.reason,
+                    one.detail,
+                    one.attempts,
+                    one.order,
+                )
+                for one in dead
+                if one.record is not None
+            ]
+
+    async def resolve(self, letter: DeadLetter, *, again: bool) -> None:
+        """Make it due now, or drop it."""
+        async with self._opened() as log:
+            change = log.ledger.retry if again else log.ledger.discard
+            await change(letter.group, [letter.ticket])
+
+    async def setup(self, wanted: Wanted, *, apply: bool) -> list[Difference]:
+        """A log has no channels, and its groups begin by themselves: that it opens is all there is."""
+        async with self._opened():
+            return []
 
     async def close(self) -> None:
         """Close the log."""
@@ -76,7 +113,7 @@ class LogBroker:
     async def _opened(self) -> AsyncIterator[Log]:
         """The log, open. One that has shown to be of no more use is closed, and the next who asks opens it anew."""
         async with self._opening:
-            log = self._log = self._log or await open_log(self.url, clock=self._clock)
+            log = self._log = self._log or await open_log(self._url, clock=self._clock)
         try:
             yield log
         except (LogClosed, LogDamaged):
@@ -85,76 +122,8 @@ class LogBroker:
             raise
 
 
-class LogInbox:
-    """One member's part of a group on a log."""
-
-    def __init__(self, log: Log, group: str, member: str, patterns: Sequence[str], ear: Ear, prefetch: int) -> None:
-        self._log = log
-        self._group = group
-        self._member = member
-        self._hears = PatternSet(patterns)
-        self._types = frozenset(patterns) if all(Pattern(each).literal for each in patterns) else None
-        self._ear = ear
-        self._prefetch = prefetch
-        self._lease: Lease | None = None
-        self._control = -1
-        self._cursor: Position = ""  # as last settled
-        self._received: Position = ""  # as far as it has looked
-        self._passing: frozenset[int] = frozenset()  # what an operator has set aside for this group
-        self._owing = False  # events were handed over that are not settled
-
-    async def receive(self, at_most: int = 500) -> list[Event]:
-        """The next events for this member's lanes."""
-        while True:
-            lease = await self._claimed()
-            if not lease.lanes or lease.state == "paused":
-                await self._ear.wait(PULSE)
-                continue
-            found = await self._log.scan(self._received, self._where(lease), min(at_most, self._prefetch))
-            self._received = found.upto
-            events = [
-                _travelling(restore(record, found.position(record)))
-                for record in found.records
-                if self._hears.matches(record.type) and record.order > lease.lanes[record.slot % LANES]
-            ]
-            if events:
-                self._owing = True
-                return events
-            if found.at_head:
-                if not self._owing:
-                    await self.settle()  # what is not for this group need not be looked at again
-                await self._ear.wait(PULSE * 2)
-
-    async def settle(self) -> None:
-        """Move the cursor past what was received."""
-        if self._lease is not None and self._received != self._cursor:
-            await self._log.ledger.settle(Settlement(self._lease, upto=self._received))
-            self._cursor = self._received
-        self._owing = False
-
-    async def _claimed(self) -> Lease:
-        """The lease; claimed anew when members come or go, at a point where nothing is unsettled."""
-        control = self._log.bell.control
-        if self._lease is None or (control != self._control and not self._owing):
-            self._control = control
-            before, self._lease = self._lease, await self._log.ledger.claim(self._group, self._member)
-            self._passing = (await self._log.ledger.held(self._lease)).passing
-            if before is None or before.fence != self._lease.fence:
-                self._cursor = self._received = self._lease.cursor
-        return self._lease
-
-    def _where(self, lease: Lease) -> Where:
-        lanes = None if len(lease.lanes) == LANES else frozenset(lease.lanes)
-        return Where(self._types, lanes, passing=self._passing)
-
-
 async def _pulse(log: Log, member: str) -> None:
     while True:
         with contextlib.suppress(Exception):  # the inbox meets the same trouble, and reports it
             await log.ledger.pulse(member)
         await asyncio.sleep(PULSE)
-
-
-def _travelling(event: Event) -> Event:
-    """The event without its place in the carrier's own log."""
-    return msgspec.structs.replace(event, position=None, recorded_at=None, stream=None, stream_version=None)

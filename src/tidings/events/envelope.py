@@ -29,7 +29,7 @@ _REQUIRED: Final = frozenset({"id", "source", "type", "content_type"})
 # What the envelope itself is called on the wire, in CloudEvents words; a header may not pose as one of them.
 RESERVED_HEADERS: Final = frozenset(
     "id source specversion type datacontenttype subject time data eventversion partitionkey correlationid causationid"
-    " traceparent sequence recordedtime stream streamversion".split()
+    " traceparent sequence recordedtime stream streamversion headertypes".split()
 )
 _HEADER_NAME = re.compile(r"[a-z0-9]{1,64}")
 # CloudEvents' String: no control characters, no halves of surrogate pairs, no noncharacters.

@@ -45,6 +45,11 @@ def split_version(name: str) -> tuple[str, int | None]:
     return (name, None) if found is None else (found[1], int(found[2]))
 
 
+def first_segment(name: str) -> str:
+    """What a name or pattern begins with: `order` of `order:created`."""
+    return _SEPARATOR.split(name, maxsplit=1)[0]
+
+
 def matches(pattern: str, name: str) -> bool:
     """Does `pattern` select `name`? Who asks often compiles a `Pattern` or `PatternSet` once.
 

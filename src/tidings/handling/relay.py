@@ -82,9 +82,9 @@ class Inbound:
 
     async def _receive(self, inbox: Inbox) -> None:
         while True:
-            events = await inbox.receive()
-            await self._log.absorb([event for event in events if self._is_welcome(event)])
-            await inbox.settle()
+            arrivals = await inbox.receive()
+            await self._log.absorb([each.event for each in arrivals if self._is_welcome(each.event)])
+            await inbox.settle(arrivals)
             self.trouble.over()
 
     def _is_welcome(self, event: Event) -> bool:

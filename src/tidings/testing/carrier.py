@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
-from tidings.brokers import Broker, Inbox
+from tidings.brokers import Arrival, Broker, DeadLetter, Difference, Inbox, Standing, Wanted
 from tidings.clock import Clock
 from tidings.events import Event
 from tidings.testing.activity import Activity
-from tidings.testing.faults import Faults, InjectedFault
+from tidings.testing.faults import Faults, InjectedFault, Kind
 
 HERE = "broker"
 
@@ -17,10 +17,10 @@ class Held:
     """What one group was not handed yet although it came: it follows with the next hand-over, or at its time."""
 
     def __init__(self) -> None:
-        self.arrived: list[Event] = []  # from the carrier, and not looked at yet
-        self.next: list[Event] = []
-        self.delayed: list[tuple[float, Event]] = []  # with the monotonic time from which it may be handed over
-        self.handed: list[Event] = []  # handed over, and not settled: held again when the inbox closes
+        self.arrived: list[Arrival] = []  # from the carrier, and not looked at yet
+        self.next: list[Arrival] = []
+        self.delayed: list[tuple[float, Arrival]] = []  # with the monotonic time from which it may be handed over
+        self.handed: list[Arrival] = []  # handed over, and not settled: held again when the inbox closes
         self._wake = asyncio.Event()
 
     def ring(self) -> None:
@@ -31,16 +31,17 @@ class Held:
         """How many events are to be handed over or settled by now."""
         return len(self.arrived) + len(self.next) + len(self.handed) + sum(due <= now for due, _ in self.delayed)
 
-    def take(self, now: float) -> list[Event]:
+    def take(self, now: float) -> list[Arrival]:
         """What is to be handed over by now."""
-        due = [event for moment, event in self.delayed if moment <= now]
+        due = [arrival for moment, arrival in self.delayed if moment <= now]
         self.delayed = [each for each in self.delayed if each[0] > now]
         taken, self.next = [*self.next, *due], []
         return taken
 
-    def settled(self) -> None:
-        """What was handed over is safe with who received it."""
-        self.handed = []
+    def settled(self, arrivals: Sequence[Arrival] | None) -> None:
+        """These, or all that was handed over, are safe with who received them."""
+        safe = {id(each) for each in self.handed if arrivals is None} | {id(each) for each in arrivals or ()}
+        self.handed = [each for each in self.handed if id(each) not in safe]
 
     def back(self) -> None:
         """Hold what was not settled for the next inbox."""
@@ -76,16 +77,32 @@ class Carrier:
 
     @contextlib.asynccontextmanager
     async def subscribe(
-        self, patterns: Sequence[str], *, group: str, start: str = "earliest", prefetch: int = 500
+        self, patterns: Sequence[str], *, group: str | None, start: str = "earliest", prefetch: int = 500
     ) -> AsyncIterator["FaultyInbox"]:
         """Join a group."""
-        held = self.held.setdefault(group, Held())
+        held = Held() if group is None else self.held.setdefault(group, Held())
         async with self._broker.subscribe(patterns, group=group, start=start, prefetch=prefetch) as inbox:
             faulty = FaultyInbox(inbox, held, self._faults, self._clock, self._activity)
             try:
                 yield faulty
             finally:
                 await faulty.leave()
+
+    async def groups(self) -> list[Standing]:
+        """As the broker says."""
+        return await self._broker.groups()
+
+    async def letters(self, group: str | None = None) -> list[DeadLetter]:
+        """As the broker says."""
+        return await self._broker.letters(group)
+
+    async def resolve(self, letter: DeadLetter, *, again: bool) -> None:
+        """As the broker does."""
+        await self._broker.resolve(letter, again=again)
+
+    async def setup(self, wanted: Wanted, *, apply: bool) -> list[Difference]:
+        """As the broker does."""
+        return await self._broker.setup(wanted, apply=apply)
 
     async def close(self) -> None:
         """Close the broker."""
@@ -112,20 +129,32 @@ class FaultyInbox:
         self._activity = activity
         self._fetching: asyncio.Task[None] | None = None
 
-    async def receive(self, at_most: int = 500) -> list[Event]:
+    async def receive(self, at_most: int = 500) -> list[Arrival]:
         """The next events, at least one."""
         while True:
-            events = self._held.take(self._clock.monotonic()) or self._spoilt(await self._arrived(at_most))
-            if events:
-                self._held.handed += events
-                return events
+            arrivals = self._held.take(self._clock.monotonic()) or self._spoilt(await self._arrived(at_most))
+            if arrivals:
+                self._held.handed += arrivals
+                return arrivals
             if not self._held.handed:
                 await self.settle()  # all that came is held here
 
-    async def settle(self) -> None:
-        """Everything received so far is safe."""
+    async def settle(self, arrivals: Sequence[Arrival] | None = None) -> None:
+        """These are safe; and to the carrier all that came is, as what is not is held here."""
         await self._inbox.settle()
-        self._held.settled()
+        self._held.settled(arrivals)
+        self._activity.note()
+
+    async def retry(self, arrival: Arrival, seconds: float) -> None:
+        """Have it handed over again."""
+        await self._inbox.retry(arrival, seconds)
+        self._held.settled([arrival])
+        self._activity.note()
+
+    async def reject(self, arrival: Arrival, reason: str, detail: str = "") -> None:
+        """Give it up."""
+        await self._inbox.reject(arrival, reason, detail)
+        self._held.settled([arrival])
         self._activity.note()
 
     async def leave(self) -> None:
@@ -137,7 +166,7 @@ class FaultyInbox:
                 self._fetching.exception()  # whoever comes next meets the trouble anew
         self._held.back()
 
-    async def _arrived(self, at_most: int) -> list[Event]:
+    async def _arrived(self, at_most: int) -> list[Arrival]:
         """What has arrived; nothing when there is something held to be looked at instead."""
         if not self._held.arrived:
             await self._news(at_most)
@@ -157,15 +186,21 @@ class FaultyInbox:
             fetching.result()
 
     async def _fetch(self, at_most: int) -> None:
-        events = await self._inbox.receive(at_most)
-        self._held.arrived += events  # not in one line: the list may be another one after the await
+        arrivals = await self._inbox.receive(at_most)
+        self._held.arrived += arrivals  # not in one line: the list may be another one after the await
 
-    def _spoilt(self, events: list[Event]) -> list[Event]:
+    def _spoilt(self, arrivals: list[Arrival]) -> list[Arrival]:
         """What is handed over of these now."""
-        faults, held = self._faults, self._held
-        held.next += faults.among("duplicate", events, HERE)
-        lost = faults.among("drop", events, HERE)
+        held = self._held
+        held.next += self._among("duplicate", arrivals)
+        lost = self._among("drop", arrivals)
         held.next += lost
-        late = faults.among("delay", [event for event in events if event not in lost], HERE)
-        held.delayed += [(self._clock.monotonic() + faults.delay_by, event) for event in late]
-        return faults.shuffled([event for event in events if event not in lost and event not in late], HERE)
+        there = [each for each in arrivals if each not in lost]
+        late = self._among("delay", there)
+        held.delayed += [(self._clock.monotonic() + self._faults.delay_by, each) for each in late]
+        left = {id(each.event): each for each in there if each not in late}
+        return [left[id(event)] for event in self._faults.shuffled([each.event for each in left.values()], HERE)]
+
+    def _among(self, kind: Kind, arrivals: list[Arrival]) -> list[Arrival]:
+        struck = {id(event) for event in self._faults.among(kind, [each.event for each in arrivals], HERE)}
+        return [each for each in arrivals if id(each.event) in struck]

@@ -16,7 +16,9 @@ from typing import Any
 from tests.crash.programs.coins import CoinBooked, CoinPaid
 from tests.crash.programs.talk import say
 from tidings import App, Event
-from tidings.brokers.log import LogBroker, LogInbox
+from tidings.brokers import Arrival
+from tidings.brokers.log import LogBroker
+from tidings.brokers.log_inbox import LogInbox
 from tidings.log.sqlite import SqliteLog
 
 
@@ -61,9 +63,9 @@ def watch_receipt(struck: Any) -> None:
     """Be struck when what arrived is recorded."""
     settle = LogInbox.settle
 
-    async def watched(self: LogInbox) -> None:
+    async def watched(self: LogInbox, arrivals: Sequence[Arrival] | None = None) -> None:
         struck()
-        await settle(self)
+        await settle(self, arrivals)
 
     LogInbox.settle = watched  # type: ignore[method-assign]
 

@@ -11,8 +11,8 @@ must run `async def` tests. Each module holds one subject; the import brings the
 `restart`        `await restart()` ends the carrier, to which nobody is connected then, and begins it again
 
 A claim is checked both ways where that can be seen from outside: `durable`, `groups`, `replay` and `max_size` fail when
-claimed falsely and when denied falsely. `order` and `atomic` fail when claimed falsely; a carrier that claims neither
-may happen to behave. `fsync`, `delay` and `dead_letters` cannot be seen through this seam.
+claimed falsely and when denied falsely. `order`, `atomic`, `delay`, `dead_letters` and `lag` fail when claimed falsely;
+a carrier that claims none of them may happen to behave. `fsync` cannot be seen through this seam.
 """
 
 # ruff: noqa: F403, I001  # the suite is this file's content, in the order in which a new broker comes to keep its promises
@@ -22,6 +22,7 @@ from tidings.testing.broker_conformance.publishing import *
 from tidings.testing.broker_conformance.hearing import *
 from tidings.testing.broker_conformance.groups import *
 from tidings.testing.broker_conformance.settling import *
+from tidings.testing.broker_conformance.answering import *
 from tidings.testing.broker_conformance.starting import *
 from tidings.testing.broker_conformance.ordering import *
 from tidings.testing.broker_conformance.ending import *

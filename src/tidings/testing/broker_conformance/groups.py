@@ -5,6 +5,7 @@ import asyncio
 from tidings.brokers import Broker, Capabilities
 from tidings.testing.broker_conformance.words import (
     Connect,
+    arrived_ids,
     ids_of,
     new_event,
     new_events,
@@ -43,7 +44,7 @@ async def test_members_of_a_group_share_its_events_if_and_only_if_that_is_claime
         async with broker.subscribe(["**"], group="g") as inbox:
             ready[number].set()
             while True:
-                each[number] += ids_of(await inbox.receive())
+                each[number] += arrived_ids(await inbox.receive())
                 await inbox.settle()
                 if sum(map(len, each)) >= wanted:
                     everything.set()
@@ -86,7 +87,7 @@ async def test_members_that_come_and_go_lose_nothing(connect: Connect, capabilit
     async with within("the receipt of all events", lambda: len(seen)):
         while len(seen) < len(events):
             async with broker.subscribe(["**"], group="g", prefetch=30) as inbox:
-                seen |= set(ids_of(await inbox.receive()))
+                seen |= set(arrived_ids(await inbox.receive()))
                 await inbox.settle()
 
     assert seen == set(ids_of(events))

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from tidings.brokers import Broker, Inbox
+from tidings.brokers import Arrival, Broker, Inbox
 from tidings.events import Event
 
 Connect = Callable[[], Awaitable[Broker]]
@@ -33,6 +33,11 @@ def ids_of(events: Iterable[Event]) -> list[str]:
     return [event.id for event in events]
 
 
+def arrived_ids(arrivals: Iterable[Arrival]) -> list[str]:
+    """The ids of events as an inbox hands them over."""
+    return [arrival.event.id for arrival in arrivals]
+
+
 def content_of(event: Event) -> Any:
     """An event's data, which carriers hand over raw, as plain values."""
     return msgspec.json.decode(event.data) if isinstance(event.data, msgspec.Raw) else event.data
@@ -50,16 +55,23 @@ async def within(what: str, seen: Callable[[], object] = tuple) -> AsyncIterator
 
 async def take(inbox: Inbox, ids: Iterable[str], *, settles: bool = True, at_most: int = 500) -> list[Event]:
     """All events received until these ids are among them; more than those, when more came with them."""
-    taken: list[Event] = []
+    return [each.event for each in await take_arrivals(inbox, ids, settles=settles, at_most=at_most)]
+
+
+async def take_arrivals(
+    inbox: Inbox, ids: Iterable[str], *, settles: bool = False, at_most: int = 500, at_least: int = 0
+) -> list[Arrival]:
+    """The same as they are handed over; with `at_least`, until so many have come."""
+    taken: list[Arrival] = []
     missing = set(ids)
     async with within("the receipt of all events", lambda: f"still missing are {sorted(missing)[:5]}"):
-        while missing:
-            events = await inbox.receive(at_most)
-            assert events, "receive() has returned no event, and has to wait for one"
-            taken += events
-            missing -= set(ids_of(events))
+        while missing or len(taken) < at_least:
+            arrivals = await inbox.receive(at_most)
+            assert arrivals, "receive() has returned no event, and has to wait for one"
+            taken += arrivals
+            missing -= set(arrived_ids(arrivals))
             if settles:
-                await inbox.settle()
+                await inbox.settle(arrivals)
     return taken
 
 

@@ -1,0 +1,94 @@
+"""What others put on a channel: messages that are no CloudEvents in the headers of their carrier's binding."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from tidings.brokers.interface import Arrival
+from tidings.errors import InvalidEvent
+from tidings.events import Event, derived_id, from_cloudevent
+from tidings.events.documents import parse
+
+UNREADABLE: Final = "tidings:unreadable"  # the name of what holds a message that nobody could read
+_STRUCTURED: Final = "application/cloudevents+json"
+_OCTETS: Final = "application/octet-stream"
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A message as it came from a carrier."""
+
+    channel: str
+    data: bytes
+    place: str  # where it lies in the carrier: the same each time it comes
+    headers: Mapping[str, str] = {}
+    key: str | None = None
+    content_type: str | None = None
+
+
+Decode = Callable[[Message], Event]
+
+
+class Foreign:
+    """Reads the messages of one carrier that are not in its binding, with the decoders declared for its channels."""
+
+    def __init__(self, url: str, decoders: Mapping[str, Decode]) -> None:
+        self._url = url
+        self._decoders = decoders
+
+    def arrival(self, message: Message, ticket: Any, attempt: int = 1, failure: Exception | None = None) -> Arrival:
+        """It as an arrival: a structured CloudEvent, what the channel's decoder makes of it, or unreadable.
+
+        `failure` is what is wrong with it, where it had been meant to be an event of the carrier's binding.
+        """
+        try:
+            if failure is not None:
+                raise failure
+            return Arrival(self._read(message), ticket, attempt)
+        except Exception as error:  # a decoder is a user's code
+            return Arrival(unreadable(self._url, message, error), ticket, attempt, error)
+
+    def _read(self, message: Message) -> Event:
+        if (message.content_type or "").partition(";")[0].strip().lower() == _STRUCTURED:
+            return from_cloudevent(message.data, raw=True)
+        decode = self._decoders.get(message.channel)
+        if decode is not None:
+            return decode(message).checked()
+        if message.data[:1] == b"{" and b'"specversion"' in message.data:
+            return from_cloudevent(message.data, raw=True)
+        told = f"channel {message.channel!r} has a message that is no CloudEvent: declare a decoder for the channel"
+        raise InvalidEvent("", told)
+
+
+def json_decoder(type: str, *, source: str = "foreign", key: str | None = None) -> Decode:
+    """A decoder for plain JSON: each message becomes an event of this `type`.
+
+    Its id comes from where the message lies, so that the same message is the same event; `key` names the member of the
+    JSON object that keeps order, where the message has no key of its own.
+    """
+
+    def decode(message: Message) -> Event:
+        data = parse(message.data)
+        found = data.get(key) if key is not None and isinstance(data, dict) else None
+        ordered = message.key if found is None else str(found)
+        id = derived_id(message.place, source, type)
+        return Event(id=id, source=source, type=type, data=msgspec.Raw(message.data), key=ordered)
+
+    return decode
+
+
+def unreadable(url: str, message: Message, error: Exception) -> Event:
+    """What holds the bytes of a message that nobody could read."""
+    return Event(
+        id=derived_id(message.place, url, UNREADABLE),
+        source="tidings",
+        type=UNREADABLE,
+        data=message.data,
+        content_type=_OCTETS,
+        subject=message.channel,
+        headers={"reason": _plain(f"{type(error).__name__}: {error}"), "place": _plain(f"{url} {message.place}")},
+    )
+
+
+def _plain(text: str) -> str:
+    return "".join(each if each.isprintable() else " " for each in text)[:1000]
