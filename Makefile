@@ -17,7 +17,7 @@ setup: $(READY)  ## make .venv with the pinned tools and tidings itself (PYTHON=
 demo: $(READY)  ## run the shop: four services over one bus, one of them killed on the way
 	@test -t 1 && mode= || mode=--headless; $(PY) -m tidings demo shop $$mode $(ARGS)
 
-test: $(READY)  ## run the tests (ARGS="-k retry")
+test: $(READY) servers  ## run the tests (ARGS="-k retry")
 	@$(PY) -m pytest $(ARGS)
 
 check: $(READY)  ## format, lint, types and floors; changes nothing
@@ -37,11 +37,11 @@ fix: $(READY)  ## format, and mend what the linter can mend
 bench: .venv/bench  ## measure against peers and limits, and print the table
 	@$(PY) -m benchmarks $(ARGS)
 
-chaos: $(READY)  ## the crash and trial tests with large counts (TIDINGS_TRIALS=1000, TIDINGS_SEED=...)
+chaos: $(READY) servers  ## the crash and trial tests with large counts (TIDINGS_TRIALS=1000, TIDINGS_SEED=...)
 	@TIDINGS_TRIALS=$${TIDINGS_TRIALS:-1000} $(PY) -m pytest -m "chaos or trials" --timeout 7200 $(ARGS)
 
-servers:  ## start the servers that tests need
-	@echo "Nothing to start: in this release everything runs on memory and SQLite."
+servers: $(READY)  ## install the servers that tests start for themselves, as root on Debian; elsewhere say what is missing
+	@$(PY) -m tests.servers.install
 
 pins:  ## take the newest versions of the tools into requirements/*.txt
 	@for name in dev bench docs; do rm -rf .pins && $(PYTHON) -m venv .pins && \

@@ -1,0 +1,167 @@
+"""A private server answers when it is started, comes back on its port, freezes, and leaves nothing behind."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic, sleep
+
+import psutil
+import psycopg
+import pytest
+
+from tests.servers.every import SERVERS
+from tests.servers.fixtures import FreshServer, require
+from tests.servers.postgres import PostgresServer
+from tests.servers.redis import RedisServer
+from tests.servers.server import NotStarted, Server, free_ports, talk
+
+
+@pytest.fixture(params=SERVERS, ids=lambda kind: kind.name)
+def kind(request: pytest.FixtureRequest) -> type[Server]:
+    """Each kind of server in turn."""
+    chosen: type[Server] = request.param
+    require(chosen)
+    return chosen
+
+
+def living(pids: list[int]) -> list[int]:
+    """Those that have not ended; who is only waited for by nobody has."""
+    return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    """Return when it is so.
+
+    Raises:
+        TimeoutError: it was not, for 30 s.
+    """
+    deadline = monotonic() + 30
+    while not done():
+        if monotonic() > deadline:
+            raise TimeoutError
+        sleep(0.01)
+
+
+@pytest.mark.timeout(300)
+def test_a_server_lives_through_a_kill_and_a_stop_and_leaves_nothing(kind: type[Server]) -> None:
+    with kind() as server:
+        port, first = server.port, server.pids
+        assert first
+        assert server.answers()
+
+        server.kill9()
+        assert not living(first)
+        assert not server.pids
+        with pytest.raises(OSError, match="refused"):
+            server.answers()
+
+        server.start()
+        second = server.pids
+        assert server.port == port
+        assert server.answers()
+
+        server.restart()
+        third = server.pids
+        assert not living(second)
+        assert server.port == port
+        assert server.answers()
+
+    assert not living(third)
+    assert not server.folder.exists()
+
+
+@pytest.mark.timeout(300)
+def test_a_frozen_server_says_nothing_until_it_goes_on(kind: type[Server]) -> None:
+    with kind() as server:
+        server.pause()
+        assert {psutil.Process(pid).status() for pid in server.pids} == {psutil.STATUS_STOPPED}
+        with pytest.raises(TimeoutError):
+            server.answers()
+
+        server.resume()
+
+        assert server.answers()
+
+
+def test_its_data_outlives_a_kill(fresh_server: FreshServer) -> None:
+    server = fresh_server(RedisServer)
+    assert talk(server.port, say=b"SET told yes\r\n") == b"+OK\r\n"
+
+    server.kill9()
+    server.start()
+
+    assert talk(server.port, say=b"GET told\r\n") == b"$3\r\nyes\r\n"
+
+
+def test_a_postgres_gives_each_test_a_database(postgres_server: PostgresServer) -> None:
+    mine, yours = postgres_server.database(), postgres_server.database()
+
+    with psycopg.connect(mine) as connection:
+        connection.execute("create table told (what text)")
+
+    with psycopg.connect(yours) as connection, pytest.raises(psycopg.errors.UndefinedTable):
+        connection.execute("select * from told")
+
+
+def test_settings_are_handed_on(fresh_server: FreshServer) -> None:
+    server = fresh_server(PostgresServer, max_prepared_transactions="8")
+
+    with psycopg.connect(server.url) as connection:
+        assert connection.execute("show max_prepared_transactions").fetchone() == ("8",)
+
+
+def test_a_server_that_ends_shows_what_it_printed() -> None:
+    require(RedisServer)
+    server = RedisServer(**{"no-such-setting": "1"})
+
+    with pytest.raises(NotStarted, match="no-such-setting"), server:
+        pass
+
+    assert not server.folder.exists()
+
+
+def test_a_port_that_was_taken_meanwhile_is_exchanged_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    require(RedisServer)
+    with RedisServer() as first:
+        drawn = iter([[first.port], free_ports(1)])
+        monkeypatch.setattr("tests.servers.server.free_ports", lambda count: next(drawn))
+        with RedisServer() as second:
+            assert second.port != first.port
+            assert second.answers()
+
+
+ABANDONED = """
+import os, sys
+from tests.servers.redis import RedisServer
+server = RedisServer().start()
+print(server.folder, *server.pids, flush=True)
+if sys.argv[1] == "killed":
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("end", ["finished", "killed"])
+def test_it_ends_with_the_tests_even_when_nobody_closes_it(end: str) -> None:
+    require(RedisServer)
+
+    done = subprocess.run(
+        [sys.executable, "-c", ABANDONED, end], stdout=subprocess.PIPE, text=True, timeout=60, check=False
+    )
+
+    folder, *pids = done.stdout.split()
+    assert pids
+    wait_until(lambda: not living([int(pid) for pid in pids]) and not Path(folder).exists())
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_a_server_that_cannot_be_had_is_skipped_aloud_and_fails_in_ci(
+    ci: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", ci)
+
+    class Absent(RedisServer):
+        program = "no-such-server"
+
+    with pytest.raises(outcome, match=r"no-such-server is not installed: `make servers` as root, or `apt install"):
+        require(Absent)
