@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from tests.servers.kafka import KafkaServer
 from tests.servers.mosquitto import MosquittoServer
 from tests.servers.nats import NatsServer
 from tests.servers.postgres import PostgresServer
@@ -9,4 +10,11 @@ from tests.servers.rabbitmq import RabbitmqServer
 from tests.servers.redis import RedisServer
 from tests.servers.server import Server
 
-SERVERS: Sequence[type[Server]] = (RedisServer, NatsServer, RabbitmqServer, MosquittoServer, PostgresServer)
+SERVERS: Sequence[type[Server]] = (
+    RedisServer,
+    NatsServer,
+    RabbitmqServer,
+    MosquittoServer,
+    PostgresServer,
+    KafkaServer,
+)

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import pytest
 
+from tests.servers.kafka import KafkaServer
 from tests.servers.mosquitto import MosquittoServer
 from tests.servers.nats import NatsServer
 from tests.servers.postgres import PostgresServer
@@ -63,6 +64,12 @@ def rabbitmq_server() -> Iterator[RabbitmqServer]:
 def mosquitto_server() -> Iterator[MosquittoServer]:
     """An MQTT broker."""
     yield from _shared(MosquittoServer)
+
+
+@pytest.fixture(scope="session")
+def kafka_server() -> Iterator[KafkaServer]:
+    """A Kafka of one node; topics are made by who wants them."""
+    yield from _shared(KafkaServer)
 
 
 class FreshServer:

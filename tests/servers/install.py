@@ -1,6 +1,7 @@
 """`make servers`: what the tests' private servers are made of is installed, where it is absent; no daemon is started.
 
-As root on Debian and its kin it comes from apt. Elsewhere this says what is missing; tests that need it are skipped.
+As root on Debian and its kin it comes from apt; what runs on Java is fetched by Maven, for anybody. What cannot be had is
+named, and the tests that need it are skipped.
 """
 
 import os
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.servers.every import SERVERS
+from tests.servers.maven import JavaServer, fetch, java_version
 from tests.servers.server import found
 
 _POLICY = Path("/usr/sbin/policy-rc.d")  # what Debian's packages ask whether they may start their daemon
@@ -20,8 +22,13 @@ _WITHIN = 900.0  # seconds; a mirror that hangs is given up
 def main() -> int:
     """Install what is absent and say what could not be had; always 0, as the tests that need it will tell."""
     absent = [kind for kind in SERVERS if kind.missing()]
-    if packages := sorted({package for kind in absent for package in kind.packages}):
+    lacking = [kind for kind in absent if not issubclass(kind, JavaServer) or kind.lacks_java()]
+    if packages := sorted({package for kind in lacking for package in kind.packages}):
         _install(packages)
+        java_version.cache_clear()
+    for kind in absent:
+        if issubclass(kind, JavaServer) and not kind.lacks_java():
+            _fetch(kind)
     for kind in absent:
         if reason := kind.missing():
             print(f"servers: {reason}", file=sys.stderr)
@@ -38,6 +45,14 @@ def _install(packages: Sequence[str]) -> None:
             _run("apt-get", *options, "update")
             _run("apt-get", *options, "install", "-y", "--no-install-recommends", *packages)
     except (subprocess.SubprocessError, OSError) as error:
+        print(f"servers: {error}", file=sys.stderr)
+
+
+def _fetch(kind: type[JavaServer]) -> None:
+    print(f"servers: fetching {kind.artifacts[0]}", flush=True)
+    try:
+        fetch(kind.artifacts)
+    except (RuntimeError, OSError) as error:
         print(f"servers: {error}", file=sys.stderr)
 
 
