@@ -25,7 +25,7 @@ def app(tmp_path: Path) -> Iterator[App]:
 @pytest.fixture
 def connection(app: App) -> Iterator[sqlite3.Connection]:
     app.sync.open()
-    with contextlib.closing(sqlite3.connect(app.log_url.removeprefix("sqlite:///"))) as connection:
+    with contextlib.closing(sqlite3.connect(str(app.log_url).removeprefix("sqlite:///"))) as connection:
         connection.execute("CREATE TABLE orders(id INTEGER PRIMARY KEY)")
         yield connection
 

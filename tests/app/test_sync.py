@@ -48,7 +48,7 @@ def any_app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[App]:
 
 
 def rows(app: App, sql: str) -> list[Any]:
-    with contextlib.closing(sqlite3.connect(app.log_url.removeprefix("sqlite:///"))) as connection:
+    with contextlib.closing(sqlite3.connect(str(app.log_url).removeprefix("sqlite:///"))) as connection:
         return connection.execute(sql).fetchall()
 
 
@@ -159,7 +159,9 @@ def test_errors_arrive_as_themselves(app: App, tmp_path: Path) -> None:
 def test_a_wait_has_a_limit_and_what_came_too_late_is_not_recorded(app: App) -> None:
     app.sync.open()
     app.sync.timeout = 0.3
-    with contextlib.closing(sqlite3.connect(app.log_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+    with contextlib.closing(
+        sqlite3.connect(str(app.log_url).removeprefix("sqlite:///"), isolation_level=None)
+    ) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(NoAnswer, match=r"app\.sync\.publish had no answer within 0\.3 s"):
             app.sync.publish("counted", 1, id="first")  # the writer waits for the lock with it in hand

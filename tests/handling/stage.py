@@ -50,6 +50,16 @@ class Heard(list[Value], Generic[Value]):
         return self
 
 
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Return when `holds` does, where nobody tells of it."""
+    async with asyncio.timeout(BOUND):
+        for _ in range(int(BOUND / 0.005)):
+            if await holds():
+                return
+            await asyncio.sleep(0.005)
+    raise TimeoutError
+
+
 async def until(holds: Callable[[], Awaitable[bool]], log: Log) -> None:
     """Return when `holds` does."""
     ear = log.bell.listen()

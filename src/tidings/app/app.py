@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Self
 
 from tidings.app.health import Health, health_of
+from tidings.app.hearing import Hearing
 from tidings.app.publishing import Publishing
 from tidings.app.running import Running
 from tidings.app.signals import signals
@@ -17,6 +18,8 @@ from tidings.app.sources import Sources
 from tidings.app.substitutes import Substitutes, substituted
 from tidings.app.sync import SyncDoor
 from tidings.app.urls import log_and_broker
+from tidings.brokers import Channels
+from tidings.brokers.foreign import Decode
 from tidings.clock import Clock, SystemClock
 from tidings.errors import ConfigurationError
 from tidings.events import Catalog, Contract
@@ -40,13 +43,15 @@ class App(Publishing):
     """A service: its name is the source of its events and the beginning of its groups' names.
 
     `url` is the log's or the broker's, whichever it names; with `log` and `broker` both, what arrives is recorded
-    before it is handled, and public events are relayed. `contracts` are modules, `@event` classes or Contracts beside
-    those its handlers speak of. `metrics` is called once a batch. After a stop is asked for, handlers have `drain`
-    seconds to finish. A process that stands still for `lease` seconds loses its lanes, where the log has such a limit.
-    A group that nobody has run for `orphan_after` seconds is an orphan: nothing is kept for it any more. `alerts` says
-    when groups in need are told of by events, such as `GroupLagging`; None: never.
-    What each group did with an event is kept for `lineage` (7 days, or False), for `trace` to tell.
-    `retain` says by pattern how long events are kept, the first that fits deciding: without it, all of them, for ever.
+    before it is handled, and public events are relayed; with a broker alone, handlers hear it directly. `contracts`
+    are modules, `@event` classes or Contracts beside those its handlers speak of. `metrics` is called once a batch.
+    After a stop is asked for, handlers have `drain` seconds to finish. A process that stands still for `lease` seconds
+    loses its lanes, where the log has such a limit. A group that nobody has run for `orphan_after` seconds is an
+    orphan: nothing is kept for it any more. `alerts` says when groups in need are told of by events, such as
+    `GroupLagging`; None: never. What each group did with an event is kept for `lineage` (7 days, or False), for
+    `trace` to tell. `retain` says by pattern how long events are kept, the first that fits deciding: without it, all
+    of them, for ever. `channels` says by pattern which channel of the broker events travel on: unless it does, the
+    first segment of their name. `decoders` make events of what others put on a channel, by its name.
 
     Raises:
         ConfigurationError, InvalidName: the parts do not fit together.
@@ -68,6 +73,8 @@ class App(Publishing):
         alerts: Alerts | None = Alerts(),  # noqa: B008  # it is frozen
         lineage: bool | timedelta = True,
         retain: Mapping[str, Retain] | None = None,
+        channels: Mapping[str, str] | None = None,
+        decoders: Mapping[str, Decode] | None = None,
     ) -> None:
         log_url, broker_url = log_and_broker(url, log, broker)
         self._kept_for = kept_for(lineage)
@@ -77,6 +84,7 @@ class App(Publishing):
             contracts,
             log_url=log_url,
             broker_url=broker_url,
+            channels=Channels(channels or {}, decoders),
             keeps_lineage=self._kept_for is not None,
             **({} if lease is None else {"lease": lease}),
         )
@@ -86,7 +94,6 @@ class App(Publishing):
         self._orphan_after = orphan_after
         self._alerts = alerts
         self._metrics = metrics
-        self._supervision: Sources | None = None
 
     @property
     def groups(self) -> Groups:
@@ -116,34 +123,26 @@ class App(Publishing):
             ConfigurationError: they are at work already, or one takes tx from a log without SQL.
         """
         async with self:
-            if self._running is not None:
+            if self._supervision is not None:
                 raise ConfigurationError(f"{self.name} is running already: run another process for more of it")
             catalog = self.catalog()  # with what was included since it was opened
             outgoing = self._outgoing = Outgoing(self.name, catalog, self.clock)
-            running = self._running = Running(
-                self.name,
-                self.log,
-                self._broker,
-                self._subscriptions,
-                catalog,
-                outgoing,
-                self.clock,
-                self._metrics,
-                self._chores(),
-                self._orphan_after,
-                self._breakers,
-            )
+            running = self._running = self._new_running(catalog, outgoing)
+            hearing = self._hearing = self._new_hearing(catalog, outgoing)
             sources = self._supervision = Sources(self._sources, self.clock)
             try:
                 await self._prepare()
-                await running.start()
+                if running is not None:
+                    await running.start()
+                if hearing is not None:
+                    hearing.start()
                 await sources.start(self)
                 yield self
             finally:
                 try:
                     await sources.stop(self.drain)
                 finally:
-                    await self._stop(running)
+                    await self._stop(running, hearing)
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
         """Run the handlers until `stop` is set or the process is told to end (SIGTERM, SIGINT); then drain.
@@ -157,7 +156,9 @@ class App(Publishing):
 
     async def health(self) -> Health:
         """How it does: every group's lag and what it has set aside, and what is in trouble."""
-        return await health_of(self.name, self.groups, self._running, self._supervision, self._breakers)
+        seen = None if self.log_url is None else self.groups
+        hearing, broker = self._hearing, self._broker
+        return await health_of(self.name, seen, self._running, hearing, broker, self._supervision, self._breakers)
 
     async def trace(self, event: str, *, depth: int = DEPTH, limit: int = LIMIT) -> Trace:
         """Where an event comes from, what it caused, and who did what with it: at most `limit` events.
@@ -173,16 +174,56 @@ class App(Publishing):
         """Other parts in the place of its own until the block ends: how `tidings.testing` runs it without its URLs."""
         return substituted(self, parts)
 
-    async def _stop(self, running: Running) -> None:
+    def _new_running(self, catalog: Catalog, outgoing: Outgoing) -> Running | None:
+        """The handlers of its log, if it has one."""
+        if self._log is None:
+            self._check_needs_no_log()
+            return None
+        return Running(
+            self.name,
+            self._log,
+            self._broker,
+            [each for each in self._subscriptions if not each.direct],
+            catalog,
+            outgoing,
+            self.clock,
+            self._metrics,
+            self._chores(),
+            self._orphan_after,
+            self._breakers,
+            self.channels,
+        )
+
+    def _new_hearing(self, catalog: Catalog, outgoing: Outgoing) -> Hearing | None:
+        """The handlers of its broker, if there are any."""
+        direct = [each for each in self._subscriptions if each.direct or self._log is None]
+        if not direct:
+            return None
+        if self._broker is None:
+            raise ConfigurationError(
+                f"{direct[0].name} is direct=True, and {self.name} has no broker: give it broker=..."
+            )
+        deliver, clock = self._deliver, self.clock
+        return Hearing(self._broker, self.channels, direct, catalog, outgoing, deliver, clock, self._metrics)
+
+    def _check_needs_no_log(self) -> None:
+        asks = [f"every ({each.subscription.name})" for each in self._every]
+        asks += ["retain"] if self.retention.rules else []
+        if asks:
+            raise ConfigurationError(
+                f"{self.name} has no log, which {asks[0]} needs: give it one, log='sqlite:///app.db'"
+            )
+
+    async def _stop(self, running: Running | None, hearing: Hearing | None) -> None:
         try:
-            await running.stop(self.drain)
+            await asyncio.gather(*[each.stop(self.drain) for each in (running, hearing) if each is not None])
         finally:
-            self._running = self._supervision = None
+            self._running = self._hearing = self._supervision = None
 
     async def _prepare(self) -> None:
         for each in self._subscriptions:
-            if each.form.uses_tx and not self.log.has_sql:
-                raise ConfigurationError(f"{each.name} takes tx, and {self.log.url} has no SQL: use sqlite:///file.db")
+            if each.form.uses_tx and self._log is not None and not self._log.has_sql:
+                raise ConfigurationError(f"{each.name} takes tx, and {self._log.url} has no SQL: use sqlite:///file.db")
         for function in self._starts:
             if inspect.isawaitable(made := function()):
                 await made

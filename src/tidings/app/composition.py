@@ -7,8 +7,9 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from tidings.app.hearing import Hearing
 from tidings.app.running import Running
-from tidings.app.sources import Source, check_new
+from tidings.app.sources import Source, Sources, check_new
 from tidings.clock import Clock
 from tidings.errors import ConfigurationError, DuplicateGroup
 from tidings.events import Catalog, Contract, check_name
@@ -40,6 +41,8 @@ class Composition:
         self._every: list[Every] = []
         self._starts: list[Callable[[], Any]] = []
         self._running: Running | None = None
+        self._hearing: Hearing | None = None
+        self._supervision: Sources | None = None  # while it runs
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
@@ -77,6 +80,9 @@ class Composition:
         breaker: Breaker | None = None,
         priority: Priority | None = None,
         singleton: bool = False,
+        direct: bool = False,
+        broadcast: bool = False,
+        on_exhausted: Literal["dead", "stop", "drop"] = "dead",
     ) -> Callable[[AnyHandler], AnyHandler]:
         """Have a function handle events: names, patterns or `@event` classes; none: what its annotation says.
 
@@ -89,6 +95,11 @@ class Composition:
         events and `debounce=2.0` the last; `batch` is for a handler that takes a list; `breaker` leaves one that keeps
         failing alone for a while; `priority` ranks keys, by a function of the data or by numbers for keys; a
         `singleton` handles one event at a time over all processes.
+
+        `direct` has it hear the broker itself, with no log between: at least once, failures tried again as far as the
+        carrier can, and then `on_exhausted`: its dead letters, "stop", or "drop". Without a log, all handlers are so.
+        With `broadcast` every process hears what comes while it runs, instead of one of the group; nothing is
+        remembered of it.
 
         Raises:
             ConfigurationError: the handler cannot be called so, or the group's name is taken.
@@ -114,8 +125,10 @@ class Composition:
                 on_dead=on_dead,
                 blocked_limit=blocked_limit,
                 flow=flowing,
+                on_exhausted=on_exhausted,
             )
-            self.include(subscription(self.name, heard, handler, settled, group=group, start=start))
+            ways = {"direct": direct, "broadcast": broadcast}
+            self.include(subscription(self.name, heard, handler, settled, group=group, start=start, **ways))
             return handler
 
         return register
@@ -173,7 +186,7 @@ class Composition:
                 continue
             if isinstance(each, Subscription) and any(each.name == other.name for other in self._subscriptions):
                 raise DuplicateGroup(each.name)
-            if self._running is not None:
+            if self._supervision is not None:
                 raise ConfigurationError(f"{each.name} comes too late: include it before {self.name} runs")
             if isinstance(each, Subscription):
                 self._subscriptions.append(each)

@@ -1,11 +1,16 @@
 """What an application says of itself, for probes and people."""
 
+import contextlib
 from collections.abc import Sequence
 
 import msgspec
 
+from tidings.app.hearing import Hearing
 from tidings.app.running import Running
 from tidings.app.sources import Sources, Supervised
+from tidings.brokers import Broker, Standing
+from tidings.errors import TidingsError
+from tidings.handling.direct import DirectReader
 from tidings.handling.flow.circuit import Circuit
 from tidings.handling.flow.circuit_breaker import CircuitBreaker
 from tidings.handling.oversight.groups import Groups
@@ -73,14 +78,16 @@ def _source(supervised: Supervised) -> SourceHealth:
 
 async def health_of(
     app: str,
-    seen: Groups,
+    seen: Groups | None,
     running: Running | None,
+    hearing: Hearing | None = None,
+    broker: Broker | None = None,
     supervision: Sources | None = None,
     included: Sequence[CircuitBreaker] = (),
 ) -> Health:
-    """What the ledger says of every group, and this process of those it runs."""
-    groups = []
-    for sight in await seen.list():
+    """What the ledger and the broker say of every group, and this process of those it runs."""
+    groups = [] if hearing is None or broker is None else await _direct(hearing, broker)
+    for sight in [] if seen is None else await seen.list():
         status = sight.status
         readers = [each for each in running.readers if each.subscription.name == status.name] if running else []
         breaker = _breaker(readers)
@@ -109,7 +116,23 @@ async def health_of(
     said = [*(each.trouble for each in groups), inbound, chores]
     said += [*(each.trouble for each in sources), *(each.trouble for each in breakers)]
     troubles = tuple(filter(None, said))
-    return Health(app, not troubles, running is not None, tuple(groups), troubles, sources, breakers)
+    at_work = running is not None or hearing is not None
+    return Health(app, not troubles, at_work, tuple(groups), troubles, sources, breakers)
+
+
+async def _direct(hearing: Hearing, broker: Broker) -> list[GroupHealth]:
+    """Groups that hear the broker, as far as it tells of them."""
+    standings: dict[str, Standing] = {}
+    if broker.capabilities.lag:
+        with contextlib.suppress(TidingsError):  # a carrier that is away is its readers' trouble
+            standings = {each.group: each for each in await broker.groups()}
+    return [_heard(reader, standings.get(reader.subscription.name)) for reader in hearing.readers]
+
+
+def _heard(reader: DirectReader, standing: Standing | None) -> GroupHealth:
+    lag, dead = (standing.lag or 0, standing.dead or 0) if standing is not None else (0, 0)
+    state = "live" if reader.stopped is None else "stopped"
+    return GroupHealth(reader.subscription.name, state, lag, 0, 0, 0, dead, reader.trouble.reason, waiting=lag)
 
 
 def _breaker(readers: Sequence[Reader]) -> BreakerHealth | None:

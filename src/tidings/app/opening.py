@@ -2,14 +2,16 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
 from typing import Any, Self
 
 from tidings.app.composition import Composition, Speaking
 from tidings.app.substitutes import Connect, OpenLog
-from tidings.brokers import Broker, connect
+from tidings.brokers import Broker, Channels, connect
 from tidings.clock import Clock
 from tidings.concurrency import SharedLock
 from tidings.errors import ConfigurationError
+from tidings.events import Event
 from tidings.handling.delivery import cause
 from tidings.handling.listening import ListeningRoom
 from tidings.handling.outgoing import Outgoing
@@ -25,14 +27,16 @@ class Opening(Composition):
         clock: Clock,
         contracts: Speaking,
         *,
-        log_url: str,
+        log_url: str | None,
         broker_url: str | None,
+        channels: Channels,
         keeps_lineage: bool,
         **log_settings: Any,
     ) -> None:
         super().__init__(name, clock, contracts)
         self.log_url = log_url
         self.broker_url = broker_url
+        self.channels = channels
         self._keeps_lineage = keeps_lineage
         self._log_settings = log_settings
         self._open_log: OpenLog = open_log
@@ -51,16 +55,20 @@ class Opening(Composition):
         """The open log.
 
         Raises:
-            ConfigurationError: the application is not open.
+            ConfigurationError: the application is not open, or has none.
         """
         if self._log is None:
+            if self.log_url is None:
+                raise ConfigurationError(
+                    f"{self.name} has no log, which this needs: give it one, log='sqlite:///app.db'"
+                )
             raise ConfigurationError(f"{self.name} is not open: use 'async with app:', app.run() or 'tidings run'")
         return self._log
 
     @property
     def is_bound(self) -> bool:
         """Does its log live on one event loop alone, as it has nothing to keep the threads of two apart?"""
-        return self.log_url.startswith("memory:")
+        return self.log_url is not None and self.log_url.startswith("memory:")
 
     async def __aenter__(self) -> Self:
         """Open the log and the broker; no handler runs yet."""
@@ -78,13 +86,34 @@ class Opening(Composition):
                 await self._close()
 
     async def _ready(self) -> tuple[Log, Outgoing]:
-        """What publishing takes. Inside a handler its event, which may have been read lean, is a cause: made whole."""
-        log, outgoing, known = self.log, self._outgoing, cause()
-        assert outgoing is not None
+        """What publishing to the log takes."""
+        return self.log, await self._prepared()
+
+    async def _prepared(self) -> Outgoing:
+        """What makes events. Inside a handler its event, which may have been read lean, is a cause: made whole."""
+        outgoing, known = self._outgoing, cause()
+        if outgoing is None:
+            raise ConfigurationError(f"{self.name} is not open: use 'async with app:', app.run() or 'tidings run'")
         if known is not None:
             item, complete = known
             await complete([item])
-        return log, outgoing
+        return outgoing
+
+    async def _deliver(self, events: Sequence[Event]) -> None:
+        """Hand events over that handlers of the broker returned: to the log where there is one, else to the broker.
+
+        Raises:
+            BrokerError, LogError: they were not taken.
+        """
+        if self._log is None:
+            assert self._broker is not None
+            await self._broker.publish(events)
+            return
+        assert self._outgoing is not None
+        for public in (True, False):
+            those = [event for event in events if self._outgoing.is_public(event.type) is public]
+            if those:
+                await self._log.absorb(those, public=public)
 
     def _check_loop(self) -> None:
         if self.is_bound and self.loop is not asyncio.get_running_loop():
@@ -97,10 +126,11 @@ class Opening(Composition):
         self.loop, self.opened_by = asyncio.get_running_loop(), os.getpid()
         try:
             self._outgoing = Outgoing(self.name, self.catalog(), self.clock)
-            self._log = await self._open_log(self.log_url, clock=self.clock, **self._log_settings)
-            self._log.ledger.keeps_lineage = self._keeps_lineage
+            if self.log_url is not None:
+                self._log = await self._open_log(self.log_url, clock=self.clock, **self._log_settings)
+                self._log.ledger.keeps_lineage = self._keeps_lineage
             if self.broker_url is not None:
-                self._broker = await self._connect(self.broker_url, clock=self.clock)
+                self._broker = await self._connect(self.broker_url, clock=self.clock, channels=self.channels)
         except BaseException:
             await self._close()
             raise

@@ -45,12 +45,16 @@ class Publishing(Opening):
 
         Raises:
             ContractError, InvalidEvent, InvalidName: it cannot be recorded as it is.
-            LogError: the log did not take it.
+            LogError, BrokerError: the log, or the broker where there is no log, did not take it.
         """
-        log, outgoing = await self._ready()
+        outgoing = await self._prepared()
         made = outgoing.event(
             event, data=data, id=id, key=key, subject=subject, correlation_id=correlation_id, headers=headers
         )
+        if self.log_url is None and delay is None and at is None:
+            await self._deliver([made])
+            return made
+        log = self.log
         if delay is not None or at is not None:
             later = outgoing.later(made, event, delay=delay, at=at)
             if later is not None:
@@ -65,12 +69,15 @@ class Publishing(Opening):
         Raises:
             ContractError, InvalidEvent, LogError: none was recorded.
         """
-        log, outgoing = await self._ready()
+        outgoing = await self._prepared()
         made = [outgoing.event(event) for event in events]
+        if self.log_url is None:
+            await self._deliver(made)
+            return made
         public = all(outgoing.is_public(each.type) for each in made)
         if not public and any(outgoing.is_public(each.type) for each in made):
             raise ConfigurationError("public and private events cannot be published together: publish them apart")
-        await log.append(made, public=public)
+        await self.log.append(made, public=public)
         return made
 
     async def cancel(self, event: str | Event) -> bool:

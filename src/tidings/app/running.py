@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tidings.brokers import Broker
+from tidings.app.broadcasting import forget_abandoned, of_member
+from tidings.brokers import Broker, Channels
+from tidings.brokers.foreign import Foreign
 from tidings.clock import Clock
 from tidings.errors import TidingsError
 from tidings.events import Catalog
 from tidings.handling.chores.housekeeping import Chore, Housekeeping
+from tidings.handling.direct import warn_of_order
 from tidings.handling.execution import Execution
 from tidings.handling.feed import Feed
 from tidings.handling.flow.announcing import Announcer
@@ -21,7 +24,7 @@ from tidings.handling.outgoing import Outgoing
 from tidings.handling.oversight.orphans import greet_orphans
 from tidings.handling.oversight.reporting import Reporting
 from tidings.handling.reader import Reader
-from tidings.handling.relay import OWN, Inbound, Relaying, outbound_subscription
+from tidings.handling.relay import OWN, Inbound, Relaying, outbound_subscription, unreadable_subscription
 from tidings.handling.report import MetricsHook
 from tidings.handling.subscription import Subscription
 from tidings.log import Log
@@ -49,12 +52,17 @@ class Running:
         chores: Sequence[Chore] = (),
         orphan_after: float = ORPHAN_AFTER,
         breakers: Sequence[CircuitBreaker] = (),
+        channels: Channels | None = None,
     ) -> None:
         self._name = name
         self._log = log
         self._broker = broker
+        self._channels = channels or Channels()
         self._subscriptions = tuple(subscriptions)
-        self._feed = Feed(log, catalog, _literal_types(subscriptions))
+        if broker is not None:  # what nobody could read is the dead letters of a group of its own
+            foreign = Foreign(broker.url, self._channels.decoders)
+            self._subscriptions += (unreadable_subscription(name, log, foreign),)
+        self._feed = Feed(log, catalog, _literal_types(self._subscriptions))
         self._outgoing = outgoing
         self._clock = clock
         self._metrics = metrics
@@ -75,14 +83,19 @@ class Running:
     async def start(self) -> None:
         """Record the groups' starts, become a member, and begin to read."""
         outbound = [outbound_subscription(self._name)] if self._broker is not None else []
+        self._member = await self._log.ledger.enter()
+        await forget_abandoned(self._log, self._subscriptions)
+        self._subscriptions = tuple(of_member(each, self._member) for each in self._subscriptions)
         groups = [each.group for each in (*self._subscriptions, *outbound)]
         await greet_orphans(self._log, groups)
         for group in groups:
-            await self._log.ledger.join(msgspec.structs.replace(group, orphan_after=self._orphan_after))
-        self._member = await self._log.ledger.enter()
+            orphan_after = min(group.orphan_after, self._orphan_after)
+            await self._log.ledger.join(msgspec.structs.replace(group, orphan_after=orphan_after))
         await self._log.ledger.pulse(self._member)  # whoever died before us frees its lanes now
         self.readers = [reader for each in self._subscriptions for reader in await self._readers(each)]
         if self._broker is not None:
+            for each in self._subscriptions:
+                warn_of_order(each, self._channels, self._broker)
             feed = Feed(self._log, None, None, public=True)
             self.readers += [self._reader(each, feed, Relaying(self._broker)) for each in outbound]
             self._start_inbound(self._broker)
@@ -126,6 +139,9 @@ class Running:
             with contextlib.suppress(TidingsError, TimeoutError):  # closing the log frees the lanes too
                 async with asyncio.timeout(_LEAVING):  # a handler may hang in the writer's thread
                     await self._log.ledger.leave(self._member)
+                    for each in self._subscriptions:
+                        if each.broadcast:
+                            await self._log.ledger.forget(each.name)
 
     async def _readers(self, subscription: Subscription) -> list[Reader]:
         """One reader, or several with lanes of their own: one that is kept waiting must not stop the other keys."""

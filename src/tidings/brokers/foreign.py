@@ -86,7 +86,11 @@ def unreadable(url: str, message: Message, error: Exception) -> Event:
         data=message.data,
         content_type=_OCTETS,
         subject=message.channel,
-        headers={"reason": _plain(f"{type(error).__name__}: {error}"), "place": _plain(f"{url} {message.place}")},
+        headers={
+            "reason": _plain(f"{type(error).__name__}: {error}"),
+            "place": _plain(message.place),
+            "carrier": _plain(url),
+        },
     )
 
 

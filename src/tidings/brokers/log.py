@@ -9,7 +9,7 @@ from tidings.brokers.interface import Capabilities, DeadLetter, Difference, Stan
 from tidings.brokers.log_inbox import LogInbox, travelling
 from tidings.clock import Clock, SystemClock
 from tidings.errors import LogClosed, LogDamaged
-from tidings.events import Event
+from tidings.events import Event, new_id
 from tidings.log import Log, open_log
 from tidings.log.group import Group
 from tidings.log.record import restore
@@ -55,7 +55,7 @@ class LogBroker:
         """Join a group; its cursor is kept in the log's ledger. Without one it has its own, as long as this lasts."""
         async with self._opened() as log:
             member = await log.ledger.enter()
-            name = group or f"listening.{member}"
+            name = group or f"listening.{new_id()}"
             await log.ledger.join(Group(name, tuple(patterns), start if group else "latest"))
             ear = log.bell.listen()
             pulse = asyncio.create_task(_pulse(log, member))

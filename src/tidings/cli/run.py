@@ -31,12 +31,11 @@ def run(
         raise ConfigurationError(f"{name} has no handlers: give it one with @app.on, there is nothing to run")
     if reload and find_spec("watchfiles") is None:
         raise MissingExtra("cli", "--reload")
-    if workers > 1 and found.log_url.startswith("memory:"):
+    if workers > 1 and found.is_bound:
         raise ConfigurationError(
             f"{name} has its log in memory, which {workers} processes cannot share: use sqlite:///"
         )
-    print(
-        f"{found.name}: {counted(len(found.subscriptions), 'group')} on {without_password(found.log_url)}", flush=True
-    )
+    place = without_password(found.log_url or found.broker_url)
+    print(f"{found.name}: {counted(len(found.subscriptions), 'group')} on {place}", flush=True)
     code = asyncio.run(Supervisor(name, workers, drain=found.drain, watches=reload).run())
     raise typer.Exit(code)

@@ -104,7 +104,7 @@ def load(name: str) -> Target:
     if not isinstance(found, App):
         apps = ", ".join(f"{module_name}:{name}" for name, value in vars(module).items() if isinstance(value, App))
         raise ConfigurationError(f"{name} is no App: {f'{module_name} has {apps}' if apps else 'it has none'}")
-    return Target(found, f"{module_name}:{attribute}", found.log_url)
+    return Target(found, f"{module_name}:{attribute}", _url_of(found))
 
 
 def configured() -> str | None:
@@ -123,6 +123,11 @@ def configured() -> str | None:
     return str(name) if name else None
 
 
+def _url_of(app: App) -> str:
+    """Where its events are: its log, or the broker of an application without one."""
+    return app.log_url or app.broker_url or "memory:"
+
+
 def _bare(url: str) -> Target:
     path = url.removeprefix("sqlite:///")
     if path != url and not Path(path).exists():  # a misspelt URL shall make no new file
@@ -136,7 +141,7 @@ def _only_app(module: str, members: dict[str, object]) -> Target:
         named = f"it has {', '.join(found)}" if found else "it has none"
         raise ConfigurationError(f"which App of {module} is meant? {named}: name one, as in {module}:app")
     name, app = next(iter(found.items()))
-    return Target(app, f"{module}:{name}", app.log_url)
+    return Target(app, f"{module}:{name}", _url_of(app))
 
 
 def _apps_here() -> list[str]:

@@ -89,6 +89,7 @@ class Policy(msgspec.Struct, frozen=True):
     on_dead: Literal["block", "pass"] = "block"  # do later events of a key wait behind a dead one?
     blocked_limit: int = 10_000  # events waiting behind others; then the group pauses and says so
     flow: Flow = FREE  # how fast and how many at a time, and which not at all
+    on_exhausted: Literal["dead", "stop", "drop"] = "dead"  # what a group does that hears a broker itself
 
     def rule(self, error: BaseException) -> Retry:
         """The rule for `error`."""
@@ -122,6 +123,7 @@ def policy(
     on_dead: Literal["block", "pass"] = "block",
     blocked_limit: int = 10_000,
     flow: Flow = FREE,
+    on_exhausted: Literal["dead", "stop", "drop"] = "dead",
 ) -> Policy:
     """A policy, checked.
 
@@ -135,4 +137,6 @@ def policy(
         raise ConfigurationError(f"timeout={timeout} leaves no time: use seconds above 0, or None for no limit")
     if on_dead not in ("block", "pass"):
         raise ConfigurationError(f"on_dead={on_dead!r} is unknown: use 'block' or 'pass'")
-    return Policy(rules, timeout, concurrency, on_dead, blocked_limit, flow)
+    if on_exhausted not in ("dead", "stop", "drop"):
+        raise ConfigurationError(f"on_exhausted={on_exhausted!r} is unknown: use 'dead', 'stop' or 'drop'")
+    return Policy(rules, timeout, concurrency, on_dead, blocked_limit, flow, on_exhausted)

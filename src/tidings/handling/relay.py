@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tidings.brokers import Broker, Inbox
+from tidings.brokers import Arrival, Broker, Inbox
+from tidings.brokers.foreign import UNREADABLE, Foreign, Message
 from tidings.clock import Clock
-from tidings.errors import Fenced
+from tidings.errors import Fenced, Reject
 from tidings.events import Event
 from tidings.handling.delivery import Item
 from tidings.handling.form import form_of
@@ -31,6 +32,27 @@ def outbound_subscription(app: str) -> Subscription:
         """Done a batch at a time, by `Relaying`."""
 
     return Subscription(Group(f"{app}:outbound"), form_of(relay), Policy(timeout=None))
+
+
+def unreadable_subscription(app: str, log: Log, foreign: Foreign) -> Subscription:
+    """The group whose dead letters are the messages that nobody could read."""
+
+    async def unreadable(event: Event) -> None:
+        """Read it with the decoders declared by now.
+
+        Raises:
+            Reject: it still cannot be read.
+        """
+        data, channel = event.data, event.subject or ""
+        message = Message(
+            channel, data if isinstance(data, bytes) else bytes(data), str(event.headers.get("place", ""))
+        )
+        arrival = foreign.arrival(message, None)
+        if arrival.failure is not None:
+            raise Reject(f"a message on channel {channel!r} cannot be read: {arrival.failure}")
+        await log.absorb([arrival.event])
+
+    return Subscription(Group(f"{app}:unreadable", (UNREADABLE,)), form_of(unreadable), Policy())
 
 
 class Relaying:
@@ -83,13 +105,15 @@ class Inbound:
     async def _receive(self, inbox: Inbox) -> None:
         while True:
             arrivals = await inbox.receive()
-            await self._log.absorb([each.event for each in arrivals if self._is_welcome(each.event)])
+            await self._log.absorb([each.event for each in arrivals if self._is_welcome(each)])
             await inbox.settle(arrivals)
             self.trouble.over()
 
-    def _is_welcome(self, event: Event) -> bool:
+    def _is_welcome(self, arrival: Arrival) -> bool:
         """Not what this service has said itself, nor what only it may say: that a function's time has come, say."""
-        return event.source != self._source and not event.type.startswith(OWN)
+        if arrival.failure is not None:
+            return True  # our own note of a message that nobody could read
+        return arrival.event.source != self._source and not arrival.event.type.startswith(OWN)
 
 
 def _public(event: Event) -> Event:

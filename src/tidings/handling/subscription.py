@@ -22,6 +22,8 @@ class Subscription(msgspec.Struct, frozen=True):
     policy: Policy
     contracts: tuple[Any, ...] = ()  # @event classes and Contracts its handler speaks of
     limit: Any = None  # an asyncio.Semaphore, where several readers share the policy's concurrency
+    direct: bool = False  # does it hear the broker itself, with no log between?
+    broadcast: bool = False  # does every process hear all of it?
 
     @property
     def name(self) -> str:
@@ -48,7 +50,15 @@ class Subscription(msgspec.Struct, frozen=True):
 
 
 def subscription(
-    app: str, heard: Sequence[Any], handler: Handler, policy: Policy, *, group: str | None, start: str
+    app: str,
+    heard: Sequence[Any],
+    handler: Handler,
+    policy: Policy,
+    *,
+    group: str | None,
+    start: str,
+    direct: bool = False,
+    broadcast: bool = False,
 ) -> Subscription:
     """A subscription of `handler` to what is `heard`: names, patterns, `@event` classes or Contracts.
 
@@ -71,7 +81,9 @@ def subscription(
         raise ConfigurationError(quarrel)
     if form.uses_tx and policy.concurrency > 1:
         raise ConfigurationError(f"{name} takes tx and concurrency={policy.concurrency}: with tx it is 1")
-    return Subscription(Group(name, patterns, start), form, policy, tuple(contracts))
+    return Subscription(
+        Group(name, patterns, start), form, policy, tuple(contracts), direct=direct, broadcast=broadcast
+    )
 
 
 def _with_batch(policy: Policy, form: Form, name: str) -> Policy:

@@ -146,11 +146,17 @@ def restore(record: Record, position: str, data: Any = msgspec.UNSET) -> Event:
         traceparent=envelope.traceparent,
         headers=envelope.headers,
         content_type=envelope.content_type,
-        position=position,
-        recorded_at=from_microseconds(record.recorded_at),
+        position=position or None,
+        recorded_at=from_microseconds(record.recorded_at) if record.recorded_at else None,
         stream=record.stream,
         stream_version=record.stream_version,
     )
+
+
+def drafted(draft: Draft) -> Event:
+    """The event that was written down, with raw data."""
+    record = Record(0, draft.type, draft.version, draft.data, draft.checksum, draft.slot, envelope=draft.envelope)
+    return restore(record, "")
 
 
 def envelope_of(record: Record, position: str) -> Envelope:

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from tidings.app import App
 from tidings.app.substitutes import Substitutes
-from tidings.brokers import Broker
+from tidings.brokers import Broker, Channels
 from tidings.brokers.log import LogBroker
 from tidings.clock import Clock, ManualClock
 from tidings.events import PatternSet
@@ -84,7 +84,7 @@ class Stage:
         watched = WatchedLog(log, self.calls, self.history, self.activity, self._faults)
         return cast(Log, watched)  # what it does not define itself, it takes from `log` when asked
 
-    async def _connect(self, url: str, *, clock: Clock) -> Broker:
+    async def _connect(self, url: str, *, clock: Clock, channels: Channels) -> Broker:
         return self._carrier
 
 

@@ -1,0 +1,57 @@
+"""`Hearing`: the handlers of an application that hear its broker directly, at work in one process."""
+
+import asyncio
+from collections.abc import Sequence
+
+from tidings.brokers import Broker, Channels
+from tidings.clock import Clock
+from tidings.events import Catalog
+from tidings.handling.direct import DirectReader, Outlet, check_direct, warn_of_order
+from tidings.handling.outgoing import Outgoing
+from tidings.handling.report import MetricsHook
+from tidings.handling.subscription import Subscription
+
+_LEAVING = 1.0  # seconds to answer a cancellation
+
+
+class Hearing:
+    """Their readers, from start to the last answer."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        channels: Channels,
+        subscriptions: Sequence[Subscription],
+        catalog: Catalog,
+        outgoing: Outgoing,
+        outlet: Outlet,
+        clock: Clock,
+        metrics: MetricsHook | None,
+    ) -> None:
+        """Nothing is received yet.
+
+        Raises:
+            ConfigurationError: a handler asks for what this carrier cannot do without a log.
+        """
+        self._tasks: list[asyncio.Task[None]] = []
+        self.readers = [
+            DirectReader(check_direct(each, broker), broker, catalog, outgoing, outlet, clock, metrics)
+            for each in subscriptions
+        ]
+        for each in subscriptions:
+            warn_of_order(each, channels, broker)
+
+    def start(self) -> None:
+        """Begin to receive."""
+        self._tasks = [asyncio.create_task(each.run(), name=each.subscription.name) for each in self.readers]
+
+    async def stop(self, drain: float) -> None:
+        """Receive no more, and answer what is in hand, for at most `drain` seconds; the rest comes again."""
+        for reader in self.readers:
+            reader.stop()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=drain)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=_LEAVING)
