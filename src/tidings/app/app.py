@@ -31,6 +31,7 @@ from tidings.handling.oversight.alerts import Alerts
 from tidings.handling.oversight.groups import Groups
 from tidings.handling.oversight.letters import Letters
 from tidings.handling.oversight.lookout import Lookout
+from tidings.handling.reader import Reader
 from tidings.handling.report import MetricsHook
 from tidings.handling.timing.firing import Firing
 from tidings.handling.trace import DEPTH, LIMIT, Trace, trace
@@ -114,6 +115,11 @@ class App(Publishing):
             ConfigurationError: the application is not open.
         """
         return Letters(self.log)
+
+    @property
+    def readers(self) -> Sequence[Reader]:
+        """Who reads for its groups in this process, while its handlers are at work: what holds each back, too."""
+        return () if self._running is None else self._running.readers
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:

@@ -50,8 +50,11 @@ def substituted(app: Any, parts: Substitutes) -> Iterator[None]:
         _connect=parts.connect,
         _subscriptions=[parts.watched(each) for each in app.subscriptions],
     )
-    try:
-        yield
-    finally:
-        state.clear()
-        state.update(before)
+    with contextlib.ExitStack() as stack:
+        for breaker in before["_breakers"]:
+            stack.enter_context(breaker.anew(parts.clock))
+        try:
+            yield
+        finally:
+            state.clear()
+            state.update(before)

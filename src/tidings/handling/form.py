@@ -7,6 +7,7 @@ are found by annotation (`Event`, `Delivery`, `Transaction`) or by the name `tx`
 
 import functools
 import inspect
+import operator
 import typing
 from collections.abc import Callable
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from tidings.log import Transaction
 
 Handler = Callable[..., Any]
 Want = Literal["data", "event", "delivery", "tx"]
+_value_of: Callable[[Item], Any] = operator.attrgetter("value")
 
 
 class Form(msgspec.Struct, frozen=True):
@@ -48,12 +50,14 @@ class Form(msgspec.Struct, frozen=True):
         """Is data all it takes?"""
         return self.wants == ("data",)
 
-    def caller(self, group: str) -> Callable[[Item, Any], Any]:
-        """`call(item, tx)`: the handler with the arguments it asked for."""
+    def caller(self, group: str) -> Callable[[Any, Any], Any]:
+        """`call(item, tx)`: the handler with the arguments it asked for; `call(items, tx)` when it takes a list."""
         handler = self.handler
         if self.takes_list:
-            many = self.many_caller()
-            return lambda item, tx: many([item], tx)
+            one = event_of if self.wants[0] == "event" else _value_of
+            if self.uses_tx:
+                return lambda items, tx: handler(list(map(one, items)), tx)
+            return lambda items, tx: handler(list(map(one, items)))
         if self.is_plain:
             return lambda item, tx: handler(item.value)
         if self.wants == ("data", "tx"):
@@ -69,16 +73,6 @@ class Form(msgspec.Struct, frozen=True):
                 "tx": tx,
             }
             return handler(*[offered[want] for want in wants])
-
-        return call
-
-    def many_caller(self) -> Callable[[list[Item], Any], Any]:
-        """`call(items, tx)`: a handler that takes a list, with all of them."""
-        handler, takes_events, uses_tx = self.handler, self.wants[0] == "event", self.uses_tx
-
-        def call(items: list[Item], tx: Any) -> Any:
-            events = [event_of(item) for item in items] if takes_events else [item.value for item in items]
-            return handler(events, tx) if uses_tx else handler(events)
 
         return call
 

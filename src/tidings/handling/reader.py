@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from tidings.clock import Clock
@@ -15,10 +16,11 @@ from tidings.handling.flow.batched_tx import InsideBatch
 from tidings.handling.flow.controls import Controls, controls_of
 from tidings.handling.flow.gate import Gate
 from tidings.handling.flow.gathering import Gathering
+from tidings.handling.flow.holding import Hold
 from tidings.handling.interruption import Interruption
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.report import MetricsHook, say
-from tidings.handling.settling import Settling, Unsettled
+from tidings.handling.settling import SETTLE_AFTER, Settling, Unsettled
 from tidings.handling.subscription import Subscription
 from tidings.handling.transactional import InsideTransaction, ReadLean
 from tidings.handling.trouble import Trouble
@@ -64,6 +66,29 @@ class Reader:
         batches = subscription.policy.flow.batch
         self._gathering = None if batches is None else Gathering(batches, clock)
         self._stopping = False
+        self._is_resting = False
+        self.on_rest: Callable[[], None] | None = None  # called whenever it begins to wait for news, or for its time
+
+    @property
+    def hold(self) -> Hold | None:
+        """What flow control keeps back here until later; None while there is anything to be done before that."""
+        if not self._is_resting or self._stopping or self._is_told:
+            return None
+        held = None if self._gate is None else self._gate.held
+        if held is not None or self._gathering is None:
+            return held
+        return None if self._has_news(self._gathering.upto) else self._gathering.held
+
+    @property
+    def is_idle(self) -> bool:
+        """Does it wait, with nothing in its hands, for what nobody has told of yet?"""
+        if not self._is_resting or self._stopping or self._is_told:
+            return False
+        if self._gate is not None and self._gate.is_waiting:
+            return False
+        if self._gathering is not None and self._gathering.wait() is not None:
+            return False
+        return not self.settling.held.lanes or not self._has_news(self.settling.cursor)
 
     @property
     def hindrance(self) -> str:
@@ -101,13 +126,13 @@ class Reader:
             lease = self.settling.held
             if not lease.lanes or lease.state == "paused":
                 self.trouble.over()
-                await self._ear.wait(_IDLE)
+                await self._rest(_IDLE)
                 continue
             await self._run_due()
             more = await (self._look(lease) if self._gathering is None else self._gather(lease, self._gathering))
             self.trouble.over()
             if not more:
-                await self._ear.wait(self._patience())
+                await self._rest(self._patience())
         await self.settling.settle(None)
 
     @property
@@ -207,6 +232,8 @@ class Reader:
         """Have every item answered, and settle on the way when that takes long; False when it ended before."""
         passed_over = 0
         if self._gate is not None:
+            if items and self._gate.wait() > SETTLE_AFTER:
+                await self.settling.settle(None)  # of the slices before; it may be long until the next settlement
             items, passed_over = self._gate.sift(items)
         remaining = items
         while remaining:
@@ -301,6 +328,21 @@ class Reader:
             item.parked, item.attempts = True, each.attempts
         return items
 
+    async def _rest(self, seconds: float) -> None:
+        """Wait for news, or so long."""
+        self._is_resting = True
+        if self.on_rest is not None:
+            self.on_rest()
+        try:
+            await self._ear.wait(seconds)
+        finally:
+            self._is_resting = False
+
+    def _has_news(self, order: int) -> bool:
+        """Is there anything past this order, or among the parked, to be looked at now?"""
+        due = self.batch.next_due
+        return self.settling.position(order) < self._log.bell.tip or (due is not None and due <= self._clock.now())
+
     def _patience(self) -> float:
         due = self.batch.next_due
         wait = _IDLE if due is None else min(max(due - self._clock.now(), 0.0), _IDLE)
@@ -310,7 +352,7 @@ class Reader:
     def _new_gate(self, controls: Controls) -> Gate:
         if controls.circuit is not None:
             controls.circuit.on_look.append(self._look_up)
-        return Gate(controls, self.batch, self._clock, self._ear, lambda: self._stopping or self._is_told)
+        return Gate(controls, self.batch, self._clock, self._rest, lambda: self._stopping or self._is_told)
 
     def _look_up(self) -> None:
         """The group's circuit has opened or closed; from any thread."""

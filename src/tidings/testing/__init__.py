@@ -12,13 +12,14 @@ if typing.TYPE_CHECKING:
     from tidings.testing.checker import History, Report, check
     from tidings.testing.events import Events
     from tidings.testing.faults import Faults, InjectedFault, Nth
-    from tidings.testing.outcomes import Handled, SetAside, UnexpectedDeadLetters
+    from tidings.testing.outcomes import Handled, Held, SetAside, UnexpectedDeadLetters
     from tidings.testing.quiet import NotSettled
 
 __all__ = [
     "Events",
     "Faults",
     "Handled",
+    "Held",
     "History",
     "InjectedFault",
     "ManualClock",
@@ -37,7 +38,7 @@ _HOMES = {
     "tidings.testing.checker": ("History", "Report", "check"),
     "tidings.testing.events": ("Events",),
     "tidings.testing.faults": ("Faults", "InjectedFault", "Nth"),
-    "tidings.testing.outcomes": ("Handled", "SetAside", "UnexpectedDeadLetters"),
+    "tidings.testing.outcomes": ("Handled", "Held", "SetAside", "UnexpectedDeadLetters"),
     "tidings.testing.quiet": ("NotSettled",),
 }
 

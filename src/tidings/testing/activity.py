@@ -1,6 +1,8 @@
 """`Activity`: whoever does something in an application under test says so here, and who waits for quiet hears it."""
 
+import contextlib
 import threading
+from collections.abc import Iterator
 
 from tidings.log.bell import Bell, Ear
 
@@ -10,16 +12,30 @@ class Activity:
 
     def __init__(self, bell: Bell) -> None:
         self.count = 0
+        self.committing: list[str] = []  # what is on its way to the log, and not known here yet
         self._bell = bell  # rings for what others than the application under test have recorded
         self._ears: tuple[Ear, ...] = ()
         self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def commit(self, what: str) -> Iterator[None]:
+        """Something is committed in this block: who looks at the log may see it before the block ends."""
+        self.committing.append(what)
+        try:
+            yield
+        finally:
+            self.committing.remove(what)
+            self.note()
 
     def note(self) -> None:
         """Something was done; callable from any thread."""
         with self._lock:
             self.count += 1
-            ears = self._ears
-        for ear in ears:
+        self.ring()
+
+    def ring(self) -> None:
+        """Have who waits look again, although nothing was done; callable from any thread."""
+        for ear in self._ears:
             ear.ring_from_thread()
 
     def listen(self) -> Ear:

@@ -1,7 +1,8 @@
 """`TestApp`: a user's own application run by a test, on a log in memory, at a time that the test decides."""
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Literal, Self
 
@@ -15,8 +16,8 @@ from tidings.handling.outgoing import Outgoing
 from tidings.testing.asserting import Assertions
 from tidings.testing.events import Events
 from tidings.testing.faults import Faults, InjectedFault
-from tidings.testing.outcomes import Handled, SetAside, UnexpectedDeadLetters, handled, set_aside
-from tidings.testing.quiet import NotSettled
+from tidings.testing.outcomes import Handled, Held, SetAside, UnexpectedDeadLetters, handled, set_aside
+from tidings.testing.quiet import ANY_HOLD, PASSING, NotSettled, Standing
 from tidings.testing.stage import Stage
 
 _TRIES = 5  # to publish, where faults are injected
@@ -59,6 +60,8 @@ class TestApp(Assertions):
         self._stack = AsyncExitStack()
         self._expected_dead: set[tuple[str, str]] = set()
         self._aside_now: list[SetAside] = []
+        self._held_now: list[Held] = []
+        self._standing = Standing()  # when it was last looked
 
     async def __aenter__(self) -> Self:
         """Run the handlers."""
@@ -70,6 +73,7 @@ class TestApp(Assertions):
             self._stage = await Stage.set(self.app, self.clock, self.faults, kind, self._stack)
             self._words = self._stage.words
             await self._stack.enter_async_context(self.app.running())
+            self._stage.attend()
             await self._schedule()
         except BaseException as error:
             await self._stack.aclose()
@@ -117,6 +121,11 @@ class TestApp(Assertions):
         """What waits to be tried again, or behind another event of its key, as of the last `settle`."""
         return [one for one in self._aside_now if one.state != "dead"]
 
+    @property
+    def held(self) -> list[Held]:
+        """What flow control keeps from its handler, one entry an event, as of the last `settle` or `advance`."""
+        return self._held_now
+
     async def publish(self, event: Any, data: Any = msgspec.UNSET, **attributes: Any) -> Event:
         """Publish as `app.publish` does; when a fault is injected, again with the same id, as one should.
 
@@ -155,32 +164,43 @@ class TestApp(Assertions):
     async def settle(self, timeout: float = 5.0) -> None:
         """Return when all that was caused is handled, parked for later or dead, and the relays are at the head too.
 
+        While a `rate` or a waiting batch holds events back, and nothing else is to be done, it moves the clock to where
+        they go on; what falls due on the way is done in its turn. What an open breaker keeps back is left, in `held`.
         It waits for what happens, and looks at nothing in between; `timeout` is in real seconds.
 
         Raises:
             NotSettled: it took longer; with which group is behind, at which event, and what is in hand.
         """
-        try:
-            async with asyncio.timeout(timeout) as limit:
-                await self._until_quiet(timeout)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise NotSettled(timeout, await self._what_is_left()) from None
+
+        async def until_released(standing: Standing) -> float | None:
+            released = standing.wait(*PASSING)
+            return None if released is None else _first(released, await self._stage.quiet.next_due())
+
+        async with self._limit(timeout):
+            while (wait := await self._still(timeout, until_released)) is not None:
+                self.clock.advance(wait)
         await self._refresh()
 
     async def advance(self, seconds: float, *, timeout: float = 5.0) -> None:
-        """Let `seconds` of the application's time go by and `settle`: what falls due meanwhile is done in its turn.
+        """Let `seconds` of the application's time go by, and no more: what falls due meanwhile is done in its turn.
+
+        What flow control still holds back then is in `held`.
 
         Raises:
-            NotSettled: what fell due at one time was not done within `timeout` real seconds.
+            NotSettled: what was to be done at one time was not done within `timeout` real seconds.
         """
-        await self.settle(timeout)
         until = self.clock.monotonic() + seconds
-        while (left := until - self.clock.monotonic()) > 0:
-            due = await self._stage.quiet.next_due()
-            self.clock.advance(left if due is None else min(due, left))
-            await self.settle(timeout)
+
+        async def until_next(standing: Standing) -> float | None:
+            left = until - self.clock.monotonic()
+            return _first(left, standing.wait(*ANY_HOLD), await self._stage.quiet.next_due()) if left > 0 else None
+
+        wait: float | None = 0.0
+        while wait is not None:
+            self.clock.advance(wait)
+            async with self._limit(timeout):
+                wait = await self._still(timeout, until_next)
+        await self._refresh()
 
     async def _schedule(self) -> None:
         """What recurs waits for its time from the first moment, and not from when somebody comes to it."""
@@ -193,24 +213,41 @@ class TestApp(Assertions):
             raise ConfigurationError(f"{self.app.name} has no broker, so nothing can arrive from it: use publish()")
         return Outgoing(source, self._stage.catalog, self.clock)
 
-    async def _until_quiet(self, timeout: float) -> None:
+    @contextlib.asynccontextmanager
+    async def _limit(self, timeout: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(timeout) as limit:
+                yield
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise NotSettled(timeout, await self._what_is_left()) from None
+
+    async def _still(self, timeout: float, passes: Callable[[Standing], Awaitable[float | None]]) -> float | None:
+        """Return when nothing is left to do at this time: how far time is to go on, as `passes` says; None: not at all.
+
+        Then all is committed, too, which a short wait of flow control alone would not see to.
+        """
         activity, quiet = self._stage.activity, self._stage.quiet
         ear = activity.listen()
         try:
             self._stage.ring()
             while True:
                 count = activity.count
-                standing = await quiet.look()
+                standing = self._standing = await quiet.look()
                 if activity.count != count:
                     continue  # something was done while it looked
                 if standing.is_quiet:
-                    return
+                    wait = await passes(standing)
+                    if wait is not None or standing.is_settled:
+                        return wait
                 await ear.wait(timeout)
         finally:
             activity.forget(ear)
 
     async def _what_is_left(self) -> list[str]:
         standing, health = await self._stage.quiet.look(), await self.app.health()
+        await self._stage.history.catch_up()
         return [*standing.lines(self._stage.history), *(f"in trouble: {each}" for each in health.troubles)]
 
     async def _refresh(self) -> None:
@@ -219,6 +256,11 @@ class TestApp(Assertions):
         await self._stage.sent.catch_up()
         parked = await self.app.log.ledger.parked(limit=100_000)
         self._aside_now = set_aside(parked, self._stage.history)
+        self._held_now = await self._stage.quiet.held(self._standing)
+
+
+def _first(*waits: float | None) -> float:
+    return min(wait for wait in waits if wait is not None)
 
 
 def _check_loop() -> None:

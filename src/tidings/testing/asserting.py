@@ -8,7 +8,7 @@ from tidings.errors import ConfigurationError
 from tidings.events import Event
 from tidings.handling.subscription import Subscription
 from tidings.testing.events import Events
-from tidings.testing.outcomes import Handled, SetAside
+from tidings.testing.outcomes import Handled, Held, SetAside
 from tidings.testing.showing import show_event
 from tidings.testing.wanted import Wanted, Words
 
@@ -46,6 +46,11 @@ class Assertions(abc.ABC):
     @abc.abstractmethod
     def parked(self) -> Sequence[SetAside]:
         """What waits."""
+
+    @property
+    @abc.abstractmethod
+    def held(self) -> Sequence[Held]:
+        """What flow control keeps back."""
 
     def assert_published(self, expected: Any, *, times: int | None = None, **fields: Any) -> Event:
         """It was published, `times` times if that is given; returns the first such event.
@@ -141,6 +146,8 @@ class Assertions(abc.ABC):
             told += "\n" + _listed("dead letters", map(str, self.dead))
         if self.parked:
             told += "\n" + _listed("set aside", map(str, self.parked))
+        if self.held:
+            told += "\n" + _listed("held back", map(str, self.held))
         return told
 
     def _cause(self, event: Event) -> str:

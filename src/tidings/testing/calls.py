@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -10,7 +10,6 @@ import msgspec
 from tidings.handling.delivery import Item
 from tidings.handling.form import Form
 from tidings.handling.subscription import Subscription
-from tidings.log.group import LANES
 from tidings.testing.activity import Activity
 
 
@@ -19,7 +18,6 @@ class Call(msgspec.Struct):
 
     group: str
     order: int
-    lane: int
     attempts: int = 0  # the attempt of the latest call
     count: int = 0  # calls in all: more than attempts when what came of one was lost
     under_way: int = 0
@@ -42,14 +40,10 @@ class Calls:
         return msgspec.structs.replace(subscription, form=form)
 
     @contextlib.contextmanager
-    def calling(self, group: str, item: Item) -> Iterator[None]:
-        """The handler is called with `item` in this block."""
-        record = item.record
+    def calling(self, group: str, items: Sequence[Item]) -> Iterator[None]:
+        """The handler is called in this block: with one item, or with a list of all."""
         with self._lock:
-            call = self._known.setdefault((group, record.order), Call(group, record.order, _lane(item)))
-            call.attempts, call.count, call.under_way = item.attempts + 1, call.count + 1, call.under_way + 1
-            call.is_settled = False
-            self._open.setdefault(group, {})[record.order] = call
+            calls = [self._begun(group, item) for item in items]
         error: BaseException | None = None
         try:
             yield
@@ -58,9 +52,18 @@ class Calls:
             raise
         finally:
             with self._lock:
-                call.under_way -= 1
-                call.error = error
+                for call in calls:
+                    call.under_way -= 1
+                    call.error = error
             self._activity.note()
+
+    def _begun(self, group: str, item: Item) -> Call:
+        order = item.record.order
+        call = self._known.setdefault((group, order), Call(group, order))
+        call.attempts, call.count, call.under_way = item.attempts + 1, call.count + 1, call.under_way + 1
+        call.is_settled = False
+        self._open.setdefault(group, {})[order] = call
+        return call
 
     def under_way(self) -> list[Call]:
         """The calls that have not returned."""
@@ -73,15 +76,16 @@ class Calls:
             calls = [call for call in self._known.values() if call.is_settled and call.error is None]
         return sorted(calls, key=lambda call: (call.order, call.group))
 
-    def open(self, group: str, lanes: Collection[int], upto: int, cleared: Collection[int]) -> list[Call]:
-        """The calls that a settlement of these lanes up to an order, and of these parked events, would settle."""
+    def is_answered(self, group: str, order: int) -> bool:
+        """Has the latest call of this group with this event gone well, whether or not it is settled?"""
         with self._lock:
-            return [
-                call
-                for order, call in self._open.get(group, {}).items()
-                if not call.under_way
-                if order in cleared or (order <= upto and (call.lane in lanes or call.lane < 0))
-            ]
+            call = self._known.get((group, order))
+        return call is not None and not call.under_way and call.error is None
+
+    def open(self, group: str) -> list[Call]:
+        """The calls that have returned, and that no settlement has covered since."""
+        with self._lock:
+            return [call for call in self._open.get(group, {}).values() if not call.under_way]
 
     def settle(self, calls: Iterable[Call]) -> None:
         """What these calls have done is committed."""
@@ -96,22 +100,16 @@ class WatchedForm(Form, frozen=True):
 
     calls: Any = None  # Calls; a field with a default, as those of Form end with one
 
-    def caller(self, group: str) -> Callable[[Item, Any], Any]:
-        """`call(item, tx)`, watched."""
-        call, calls = Form.caller(self, group), self.calls
+    def caller(self, group: str) -> Callable[[Any, Any], Any]:
+        """`call(item, tx)` or `call(items, tx)`, watched."""
+        call, calls, takes_list = Form.caller(self, group), self.calls, self.takes_list
 
-        async def awaited(item: Item, tx: Any) -> Any:
-            with calls.calling(group, item):
-                return await call(item, tx)
+        async def awaited(given: Any, tx: Any) -> Any:
+            with calls.calling(group, given if takes_list else [given]):
+                return await call(given, tx)
 
-        def called(item: Item, tx: Any) -> Any:
-            with calls.calling(group, item):
-                return call(item, tx)
+        def called(given: Any, tx: Any) -> Any:
+            with calls.calling(group, given if takes_list else [given]):
+                return call(given, tx)
 
         return awaited if self.is_async else called
-
-
-def _lane(item: Item) -> int:
-    """The lane of an item; -1 where it was read lean, which happens only to who has all lanes, all as far."""
-    slot = item.record.slot
-    return slot % LANES if slot >= 0 else -1

@@ -43,13 +43,15 @@ class WatchedLog:
         """Record `events`; see `Log.append`."""
         if tx is not None:
             return await self._log.append(events, stream=stream, expect=expect, tx=tx, public=public)
-        async with self._committing(lambda: events):
-            return await self._log.append(events, stream=stream, expect=expect, public=public)
+        with self._activity.commit("what was published"):
+            async with self._committing(lambda: events):
+                return await self._log.append(events, stream=stream, expect=expect, public=public)
 
     async def absorb(self, events: Sequence[Event], *, public: bool = False) -> int:
         """Record those not yet recorded."""
-        async with self._committing(lambda: events):
-            return await self._log.absorb(events, public=public)
+        with self._activity.commit("what has arrived"):
+            async with self._committing(lambda: events):
+                return await self._log.absorb(events, public=public)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Any]:
@@ -96,6 +98,10 @@ class WatchedLedger:
 
     async def settle(self, settlement: Settlement) -> Appended | None:
         """Commit the whole settlement in one transaction, unless it is to be lost."""
+        with self._activity.commit(f"what {settlement.lease.group} has answered"):
+            return await self._settle(settlement)
+
+    async def _settle(self, settlement: Settlement) -> Appended | None:
         await self._history.catch_up()
         group = settlement.lease.group
         if settlement.work is not None:
@@ -106,7 +112,6 @@ class WatchedLedger:
         calls = self._settled(settlement)
         self._calls.settle(calls)
         await self._history.catch_up()
-        self._activity.note()
         lost = self._faults.among("fail_after", self._events(calls), group)
         if lost:
             raise CommitUnknown("a fault injected by the test", [event.id for event in lost])
@@ -126,11 +131,16 @@ class WatchedLedger:
             raise InjectedFault("nothing was settled")
 
     def _settled(self, settlement: Settlement) -> list[Call]:
-        lease = settlement.lease
+        """The calls it answers: of its lanes up to its cursor, and of parked events; but for what it sets aside."""
+        lease, lane = settlement.lease, self._history.lane
         upto = order_in(settlement.upto or "")
-        aside = {one.order for one in settlement.parked}
-        calls = self._calls.open(lease.group, lease.lanes, upto, settlement.cleared)
-        return [call for call in calls if call.order not in aside]
+        aside, cleared = {one.order for one in settlement.parked}, set(settlement.cleared)
+        return [
+            call
+            for call in self._calls.open(lease.group)
+            if call.order in cleared or (call.order <= upto and lane(call.order) in lease.lanes)
+            if call.order not in aside
+        ]
 
     def _events(self, calls: Sequence[Call]) -> list[Event]:
         return [self._history.event(call.order) for call in calls]

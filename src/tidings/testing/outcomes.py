@@ -1,4 +1,4 @@
-"""What became of an event in a group: `Handled`, or `SetAside`; and the error for dead letters nobody expected."""
+"""What became of an event in a group: `Handled`, `SetAside`, `Held`; and the error for unexpected dead letters."""
 
 from collections.abc import Iterable, Sequence
 
@@ -44,6 +44,18 @@ class SetAside(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         told = f"{show_event(self.event)}  in {self.group}, {self.state} after attempt {self.attempts}: {self.reason}"
         return f"{told}\n      {self.place}" if self.place else told
+
+
+class Held(msgspec.Struct, frozen=True):
+    """One event that flow control in one group keeps from its handler: no answer yet, and none before its time."""
+
+    group: str
+    event: Event
+    by: str  # "rate", "batch" or "breaker"
+    seconds: float  # of the test's time until the group goes on
+
+    def __str__(self) -> str:
+        return f"{show_event(self.event)}  in {self.group}, by its {self.by} for {self.seconds:g} s"
 
 
 class UnexpectedDeadLetters(AssertionError):

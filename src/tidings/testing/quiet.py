@@ -1,21 +1,29 @@
 """Is everything done? What each group, relay and parked event of an application under test still waits for."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from tidings.clock import Clock
 from tidings.errors import TidingsError
 from tidings.events import Event, PatternSet
+from tidings.handling.flow.holding import Hold
+from tidings.handling.reader import Reader
 from tidings.log import Log, Parked
 from tidings.log.group import GroupStatus
 from tidings.log.position import order_in
 from tidings.log.timers import Timer
 from tidings.log.turn import in_turn
+from tidings.testing.activity import Activity
 from tidings.testing.calls import Call, Calls
 from tidings.testing.carrier import Carrier
+from tidings.testing.outcomes import Held
 from tidings.testing.recorded import Recorded
 from tidings.testing.showing import show_event
+
+_LEAST = 1e-6  # seconds; a shorter step could be lost in the clock's floats
+PASSING = ("rate", "batch")  # what holds events back that time alone lets go
+ANY_HOLD = (*PASSING, "breaker")
 
 
 class NotSettled(TidingsError, TimeoutError):
@@ -34,12 +42,26 @@ class Standing(msgspec.Struct):
     due: list[Parked] = []
     in_hand: list[Call] = []
     arriving: int = 0  # events the broker has for this application
+    committing: list[str] = []  # what is on its way to the log
     overdue: list[Timer] = []  # what was scheduled, and should be recorded by now
+    held: dict[str, list[Hold]] = {}  # by group: flow control keeps all that is left to it until later
+    now: float = 0.0  # monotonic, when it looked
 
     @property
     def is_quiet(self) -> bool:
-        """Is there nothing left?"""
-        return not (self.behind or self.due or self.in_hand or self.arriving or self.overdue)
+        """Is there nothing left that would be done without time going by?"""
+        left = self.behind or self.due or self.in_hand or self.committing or self.arriving or self.overdue
+        return not left
+
+    @property
+    def is_settled(self) -> bool:
+        """Is what was done by groups that hold events back committed?"""
+        return all(hold.is_settled for holds in self.held.values() for hold in holds)
+
+    def wait(self, *kinds: str) -> float | None:
+        """Seconds until the first that is held back by one of these goes on."""
+        waits = [hold.until - self.now for holds in self.held.values() for hold in holds if hold.by in kinds]
+        return max(min(waits), _LEAST) if waits else None
 
     def lines(self, history: Recorded) -> list[str]:
         """What is left, as a person reads it."""
@@ -54,6 +76,13 @@ class Standing(msgspec.Struct):
             f"{call.group} has {show_event(history.event(call.order))} in hand, attempt {call.attempts}"
             for call in self.in_hand
         ]
+        found += [f"{what} is being committed" for what in self.committing]
+        found += [
+            f"{group} holds {len(hold.items)} events back by its {hold.by} for {hold.until - self.now:g} s, the first"
+            f" is {show_event(history.event(hold.items[0].record.order))}"
+            for group, holds in self.held.items()
+            for hold in holds
+        ]
         if self.arriving:
             found.append(f"the broker has {self.arriving} events that have not been taken in")
         return [*found, *(f"{each.draft.type} is scheduled, and due" for each in self.overdue)]
@@ -67,22 +96,26 @@ class Quiet:
         groups: Mapping[str, PatternSet],
         log: Log,
         calls: Calls,
+        activity: Activity,
         history: Recorded,
         clock: Clock,
         carrier: Carrier,
         bus: Log,
         arrived: Recorded,
         inbound: tuple[str, PatternSet] | None,
+        readers: Callable[[], Sequence[Reader]],
     ) -> None:
         self._groups = groups
         self._log = log
         self._calls = calls
+        self._activity = activity
         self._history = history
         self._clock = clock
         self._carrier = carrier
         self._bus = bus
         self._arrived = arrived
         self._inbound = inbound  # the group in which events are taken in, and what it hears
+        self._readers = readers
 
     async def look(self) -> Standing:
         """What is left to do now."""
@@ -90,12 +123,17 @@ class Quiet:
         await self._history.catch_up()
         statuses = [each for each in await self._log.ledger.groups() if each.name in self._groups]
         live = {each.name for each in statuses if each.state == "live"}
+        due, arriving = await self._due(), await self._arriving()
+        held = self._held()  # last, and with no wait after it: this may change without anything being done
         return Standing(
-            [self._behind(each) for each in statuses if each.lag and each.name in live],
-            [each for each in await self._due() if each.group in live],
+            [self._behind(each) for each in statuses if each.lag and each.name in live - held.keys()],
+            [each for each in due if each.group in live - held.keys()],
             self._calls.under_way(),
-            await self._arriving(),
+            arriving,
+            self._activity.committing[:],
             overdue,
+            held,
+            self._clock.monotonic(),
         )
 
     async def next_due(self) -> float | None:
@@ -105,6 +143,42 @@ class Quiet:
             waits.append(delayed - self._clock.monotonic())
         waits += [self._until(each) for each in await self._next_timer()]
         return min((wait for wait in waits if wait > 0), default=None)
+
+    async def held(self, standing: Standing) -> list[Held]:
+        """Each event that was held back when `standing` was looked at, group by group; what is parked is not in it."""
+        found = []
+        for status in await self._log.ledger.groups():
+            holds = standing.held.get(status.name)
+            if holds:
+                parked = {each.order for each in await self._log.ledger.parked(status.name, limit=100_000)}
+                found += self._held_by(status, sorted(holds, key=lambda hold: hold.until), parked, standing.now)
+        return found
+
+    def _held_by(self, status: GroupStatus, holds: list[Hold], parked: set[int], now: float) -> list[Held]:
+        """What its readers have in their hands, and what comes after it, which they will hold back as well."""
+        group, in_hand = status.name, {item.record.order: hold for hold in reversed(holds) for item in hold.items}
+        read = min(hold.items[-1].record.order for hold in holds)
+        found = []
+        for event in self._history.after(order_in(status.position)):
+            order = order_in(event.position or "")
+            is_ahead = order > read and self._groups[group].matches(event.type)
+            if is_ahead and not self._calls.is_answered(group, order):
+                in_hand.setdefault(order, holds[0])
+            if order in in_hand and order not in parked:
+                found.append(Held(group, event, in_hand[order].by, in_hand[order].until - now))
+        return found
+
+    def _held(self) -> dict[str, list[Hold]]:
+        """The groups whose readers all wait, some of them for flow control, and nobody for an event."""
+        found: dict[str, list[Hold]] = {}
+        busy = set()
+        for reader in self._readers():
+            name, hold = reader.subscription.name, reader.hold
+            if hold is not None:
+                found.setdefault(name, []).append(hold)
+            elif not reader.is_idle:
+                busy.add(name)
+        return {name: holds for name, holds in found.items() if name not in busy}
 
     async def _next_timer(self) -> list[Timer]:
         return await self._log.ledger.timers.waiting(limit=1)

@@ -8,6 +8,7 @@ import msgspec
 from tidings.errors import ContractError
 from tidings.events import Catalog, Event
 from tidings.log import START, Log, Record
+from tidings.log.group import LANES
 from tidings.log.record import restore
 from tidings.testing.events import Events
 from tidings.testing.wanted import Words
@@ -22,6 +23,7 @@ class Recorded:
         self._catalog = catalog
         self._source = source  # whose events are shown; None: everybody's
         self._by_order: dict[int, Event] = {}
+        self._lanes: dict[int, int] = {}
         self._seen = START
         self._looking = asyncio.Lock()
 
@@ -33,12 +35,17 @@ class Recorded:
                 found = await self._log.scan(self._seen)
                 events = {each.order: self._restored(each, found.position(each)) for each in found.records}
                 self._by_order |= events
+                self._lanes |= {each.order: each.slot % LANES for each in found.records}
                 self.events.extend(event for event in events.values() if self._source in (None, event.source))
                 self._seen, at_head = found.upto, found.at_head
 
     def event(self, order: int) -> Event:
         """The event of an order that was caught up with."""
         return self._by_order[order]
+
+    def lane(self, order: int) -> int:
+        """The lane of that event; a reader who reads lean is not told of it."""
+        return self._lanes[order]
 
     def after(self, order: int) -> list[Event]:
         """Every event past an order, those not shown included."""

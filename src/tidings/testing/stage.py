@@ -49,7 +49,19 @@ class Stage:
         self._carrier = Carrier(LogBroker(bus.url, clock=clock), faults, clock, self.activity)
         arrived = Recorded(bus, self.catalog, self.words)
         groups, inbound = _groups(app), _inbound(app) if self.has_broker else None
-        self.quiet = Quiet(groups, log, self.calls, self.history, clock, self._carrier, bus, arrived, inbound)
+        self.quiet = Quiet(
+            groups,
+            log,
+            self.calls,
+            self.activity,
+            self.history,
+            clock,
+            self._carrier,
+            bus,
+            arrived,
+            inbound,
+            lambda: app.readers,
+        )
 
     @classmethod
     async def set(
@@ -64,6 +76,11 @@ class Stage:
         stack.push_async_callback(stage.bus_broker.close)
         stack.enter_context(app.substituted(stage._parts(app, url)))
         return stage
+
+    def attend(self) -> None:
+        """Hear of it whenever one of the application's readers, which are at work now, comes to rest."""
+        for reader in self._app.readers:
+            reader.on_rest = self.activity.ring
 
     def ring(self) -> None:
         """Have everybody look again, as time has gone by."""

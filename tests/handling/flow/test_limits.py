@@ -62,6 +62,21 @@ async def test_what_is_done_is_settled_while_the_rest_waits_and_a_stop_ends_the_
         assert heard == [0]
 
 
+async def test_what_was_read_before_a_long_wait_is_settled_before_it(app: App) -> None:
+    heard = listening(app, rate=Rate(1000, per=3600.0, burst=1000))
+
+    async with app.running():
+        await app.publish_many(numbered(0, 1001))
+        await heard.reach(1000)
+
+        async def is_settled() -> bool:
+            (status,) = await app.log.ledger.groups()
+            return status.lag == 1
+
+        async with asyncio.timeout(3.0):  # and not only when it looks again
+            await until(is_settled, app.log)
+
+
 async def test_a_group_at_its_rate_gives_lanes_to_a_member_that_joins(new_app: NewApp) -> None:
     first, second = new_app(), new_app()
     listening(first, rate="1/h")

@@ -6,6 +6,8 @@ import contextvars
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from tidings.clock import Clock
 from tidings.concurrency import DedicatedThread
 from tidings.errors import CircuitOpen, HandlerTimeout, unusual
@@ -27,7 +29,7 @@ class Batched:
         self.left: list[Item] = []
         self._name = subscription.name
         self._policy = subscription.policy
-        self._call = subscription.form.many_caller()
+        self._call = subscription.form.caller(subscription.name)
         self._takes_events = subscription.form.wants[0] == "event"
         self._size = (subscription.policy.flow.batch or settings.Batch()).size
         self._batch = batch
@@ -107,7 +109,7 @@ class Batched:
         while True:
             calls += 1
             try:
-                result = await self._called([item.fresh() for item in items] if repeated else items)
+                result = await self._called([_again(item, calls) for item in items] if repeated else items)
                 return await self._effects(items, result), None, calls
             except Exception as raised:
                 error = raised
@@ -149,6 +151,11 @@ class Batched:
         for item in items[:-1]:
             self._batch.done(item, (), calls)
         self._batch.done(items[-1], effects, calls)
+
+
+def _again(item: Item, calls: int) -> Item:
+    """As it was recorded, for call number `calls`."""
+    return msgspec.structs.replace(item.fresh(), attempts=calls - 1)
 
 
 class BatchedInThread(Batched):

@@ -27,7 +27,8 @@ class InsideBatch(InsideTransaction):
         interruption: Interruption,
     ) -> None:
         super().__init__(subscription, batch, settling, items, interruption)
-        self._many = subscription.form.many_caller()
+        many = self._many = subscription.form.caller(subscription.name)
+        self._call = lambda item, tx: many([item], tx)
         self._size = (subscription.policy.flow.batch or BatchSetting()).size
 
     def _together(self, tx: Any, cell: Current) -> int:

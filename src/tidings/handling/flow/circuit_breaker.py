@@ -1,10 +1,11 @@
 """`CircuitBreaker`: around calls to something that many handlers depend on, and that may be down for a while."""
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Self, TypeVar, cast
 
 from tidings.clock import Clock
@@ -38,7 +39,8 @@ class CircuitBreaker:
         on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
     ) -> None:
         self.name = check_name(name)
-        self.circuit = Circuit(name, Breaker(failures, within, open_for))
+        self._breaker = Breaker(failures, within, open_for)
+        self.circuit = Circuit(name, self._breaker)
         self._on = on
 
     @property
@@ -50,6 +52,15 @@ class CircuitBreaker:
         """The same, by this clock."""
         self.circuit.clock = clock
         return self
+
+    @contextlib.contextmanager
+    def anew(self, clock: Clock) -> Iterator[None]:
+        """Closed, with nothing known of any call, and by this clock, until the block ends: for a test."""
+        before, self.circuit = self.circuit, Circuit(self.name, self._breaker, clock=clock)
+        try:
+            yield
+        finally:
+            self.circuit = before
 
     def __enter__(self) -> Self:
         """Begin a call.

@@ -2,30 +2,37 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 from tidings.clock import Clock
 from tidings.handling.batch import Batch
 from tidings.handling.delivery import Item
 from tidings.handling.flow.controls import Controls
+from tidings.handling.flow.holding import Hold
 from tidings.handling.flow.quiet import Quiet
 from tidings.handling.flow.ranking import Ranking
 from tidings.handling.settling import SETTLE_AFTER
-from tidings.log.bell import Ear
 from tidings.log.record import delivery_key
 
 _FLUSH_AFTER = 0.2  # seconds of calls before what is done is settled
 _LOOK = 5.0  # seconds; the waits may end without a ring
 Stretch = Callable[[list[Item]], Awaitable[list[Item]]]
+Rest = Callable[[float], Awaitable[None]]
 
 
 class Gate:
     """Which events go on to the handler now, how many, and after what wait."""
 
-    def __init__(self, controls: Controls, batch: Batch, clock: Clock, ear: Ear, is_called: Callable[[], bool]) -> None:
-        """`is_called`: is the reader to stop, or to claim anew? Its `ear` rings then."""
+    def __init__(
+        self, controls: Controls, batch: Batch, clock: Clock, rest: Rest, is_called: Callable[[], bool]
+    ) -> None:
+        """`is_called`: is the reader to stop, or to claim anew? Its `rest` ends then, as it does with any news."""
         flow = controls.flow
-        self._ear = ear
+        self._rest = rest
         self._is_called = is_called
+        self._clock = clock
+        self._waiting: list[Item] = []  # for whom it rests now
+        self._is_fresh = True  # was nothing done since the last settlement?
         self._controls = controls
         self._batch = batch
         self._many = 1 if flow.batch is None else flow.batch.size  # events a call
@@ -52,24 +59,45 @@ class Gate:
         waits = [each.wait() for each in (controls.circuit, controls.meter) if each is not None]
         return max(waits, default=0.0)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Does it rest with events in its hands, or has it only to be woken?"""
+        return bool(self._waiting)
+
+    @property
+    def held(self) -> Hold | None:
+        """What it keeps back at this moment, where it rests and would rest on if it were woken."""
+        wait = self.wait() if self.is_waiting else 0.0
+        if wait <= 0:
+            return None
+        by: Literal["breaker", "rate"] = "breaker" if self._controls.is_shut else "rate"
+        return Hold(by, self._clock.monotonic() + wait, self._waiting, self._is_fresh)
+
     async def hold(self, items: list[Item], stretch: Stretch) -> list[Item]:
         """Have as many answered as may be, for a while; returns the others.
 
         Before a long wait it returns, so that what is done is settled. News, a stop and changed lanes end a wait.
         """
-        loop, is_fresh = asyncio.get_running_loop(), True
-        until = loop.time() + _FLUSH_AFTER
+        loop = asyncio.get_running_loop()
+        until, self._is_fresh = loop.time() + _FLUSH_AFTER, True
         while items and loop.time() < until:
             wait = self.wait()
             if wait <= 0:
-                items, is_fresh = await self._through(items, stretch), False
-            elif wait <= SETTLE_AFTER or is_fresh:
-                await self._ear.wait(min(wait, _LOOK))
+                items, self._is_fresh = await self._through(items, stretch), False
+            elif wait <= SETTLE_AFTER or self._is_fresh:
+                await self._wait(items, min(wait, _LOOK))
             else:
                 break
             if self._is_called():
                 break
         return items
+
+    async def _wait(self, items: list[Item], seconds: float) -> None:
+        self._waiting = items
+        try:
+            await self._rest(seconds)
+        finally:
+            self._waiting = []
 
     async def _through(self, items: list[Item], stretch: Stretch) -> list[Item]:
         """Let as many through as may be called now; returns those without an answer, in the order of the log."""

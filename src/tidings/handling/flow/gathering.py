@@ -2,6 +2,7 @@
 
 from tidings.clock import Clock
 from tidings.handling.delivery import Item
+from tidings.handling.flow.holding import Hold
 from tidings.handling.flow.settings import Batch
 
 
@@ -42,6 +43,12 @@ class Gathering:
     def wait(self) -> float | None:
         """Seconds until what is here has waited long enough; None when nothing waits."""
         return max(self._since + self._batch.wait - self._clock.monotonic(), 0.0) if self._items else None
+
+    @property
+    def held(self) -> Hold | None:
+        """What is kept here until it has waited long enough; None when nothing is, or no longer."""
+        wait = self.wait()
+        return Hold("batch", self._clock.monotonic() + wait, self._items) if wait else None
 
     def take(self) -> list[Item]:
         """Enough for one full call or several; all there is when it has waited long enough."""
