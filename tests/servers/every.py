@@ -6,6 +6,7 @@ from tests.servers.kafka import KafkaServer
 from tests.servers.mosquitto import MosquittoServer
 from tests.servers.nats import NatsServer
 from tests.servers.postgres import PostgresServer
+from tests.servers.pulsar import PulsarServer
 from tests.servers.rabbitmq import RabbitmqServer
 from tests.servers.redis import RedisServer
 from tests.servers.server import Server
@@ -17,4 +18,5 @@ SERVERS: Sequence[type[Server]] = (
     MosquittoServer,
     PostgresServer,
     KafkaServer,
+    PulsarServer,
 )

@@ -15,6 +15,7 @@ from tests.servers.kafka import KafkaServer
 from tests.servers.mosquitto import MosquittoServer
 from tests.servers.nats import NatsServer
 from tests.servers.postgres import PostgresServer
+from tests.servers.pulsar import PulsarServer
 from tests.servers.rabbitmq import RabbitmqServer
 from tests.servers.redis import RedisServer
 from tests.servers.server import Server
@@ -70,6 +71,12 @@ def mosquitto_server() -> Iterator[MosquittoServer]:
 def kafka_server() -> Iterator[KafkaServer]:
     """A Kafka of one node; topics are made by who wants them."""
     yield from _shared(KafkaServer)
+
+
+@pytest.fixture(scope="session")
+def pulsar_server() -> Iterator[PulsarServer]:
+    """A standalone Pulsar; it takes half a gigabyte, so it is started once."""
+    yield from _shared(PulsarServer)
 
 
 class FreshServer:

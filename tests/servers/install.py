@@ -1,7 +1,7 @@
 """`make servers`: what the tests' private servers are made of is installed, where it is absent; no daemon is started.
 
-As root on Debian and its kin it comes from apt; what runs on Java is fetched by Maven, for anybody. What cannot be had is
-named, and the tests that need it are skipped.
+As root on Debian and its kin it comes from apt; what runs on Java is fetched by Maven, for anybody. What cannot be had
+is named, and the tests that need it are skipped.
 """
 
 import os
@@ -51,7 +51,7 @@ def _install(packages: Sequence[str]) -> None:
 def _fetch(kind: type[JavaServer]) -> None:
     print(f"servers: fetching {kind.artifacts[0]}", flush=True)
     try:
-        fetch(kind.artifacts)
+        fetch(kind.artifacts, without=kind.without)
     except (RuntimeError, OSError) as error:
         print(f"servers: {error}", file=sys.stderr)
 

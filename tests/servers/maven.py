@@ -24,7 +24,11 @@ _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   <dependencies>{dependencies}</dependencies>
 </project>
 """
-_DEPENDENCY = "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version></dependency>"
+_DEPENDENCY = (
+    "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version>"
+    "<exclusions>{exclusions}</exclusions></dependency>"
+)
+_EXCLUSION = "<exclusion><groupId>{}</groupId><artifactId>{}</artifactId></exclusion>"
 
 
 class JavaServer(Server):
@@ -34,6 +38,7 @@ class JavaServer(Server):
     packages = ("default-jre-headless", "maven")
     brew = "openjdk maven"
     artifacts: ClassVar[Sequence[str]]  # "group:artifact:version"; the first is the server, others join its class path
+    without: ClassVar[Sequence[str]] = ()  # "group:artifact" of what it never uses here, and is not fetched
     machine: ClassVar[Sequence[str]] = (
         "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",
@@ -50,10 +55,12 @@ class JavaServer(Server):
     def lacks_java(cls) -> str | None:
         """Why it could not even be fetched; None when it can."""
         if java_version() < OLDEST_JAVA:
-            return f"no Java {OLDEST_JAVA} or newer for {cls.artifacts[0]}: `make servers` as root, or {cls.install_line()}"
-        if not (classpath(cls.artifacts) or found("mvn")):
-            return f"no Maven to fetch {cls.artifacts[0]} with: `make servers` as root, or {cls.install_line()}"
-        return None
+            lacks = f"no Java {OLDEST_JAVA} or newer for {cls.artifacts[0]}"
+        elif not (classpath(cls.artifacts) or found("mvn")):
+            lacks = f"no Maven to fetch {cls.artifacts[0]} with"
+        else:
+            return None
+        return f"{lacks}: `make servers` as root, or {cls.install_line()}"
 
     @classmethod
     def java(cls, *options: str) -> list[str]:
@@ -75,8 +82,8 @@ def classpath(artifacts: Sequence[str]) -> str | None:
     return path if all(map(os.path.exists, path.split(os.pathsep))) else None
 
 
-def fetch(artifacts: Sequence[str]) -> None:
-    """Fetch them and all they need.
+def fetch(artifacts: Sequence[str], *, without: Sequence[str] = ()) -> None:
+    """Fetch them and all they need, but for `without`: "group:artifact" of what is never used here.
 
     Raises:
         RuntimeError: it failed or took too long, with Maven's reasons.
@@ -86,7 +93,9 @@ def fetch(artifacts: Sequence[str]) -> None:
         if classpath(artifacts):
             return
         pom, listed = Path(place) / "pom.xml", Path(place) / "classpath"
-        pom.write_text(_POM.format(dependencies="".join(_DEPENDENCY.format(*name.split(":")) for name in artifacts)))
+        exclusions = "".join(_EXCLUSION.format(*name.split(":")) for name in without)
+        wanted = [_DEPENDENCY.format(*name.split(":"), exclusions=exclusions) for name in artifacts]
+        pom.write_text(_POM.format(dependencies="".join(wanted)))
         _maven(f"-Dmaven.repo.local={folder()}/maven", f"-Dmdep.outputFile={listed}", pom=pom)
         _record(artifacts).write_text(listed.read_text())
 

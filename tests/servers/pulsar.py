@@ -1,0 +1,88 @@
+"""Pulsar standalone: broker and bookie in one process, metadata in RocksDB."""
+
+import sys
+from collections.abc import Sequence
+
+from tests.servers.maven import JavaServer
+from tests.servers.server import talk
+
+VERSION = "4.0.7"  # of 4.0, which lives long; not of every release did all parts reach Maven Central
+_OPENED = (
+    "java.base/sun.net",
+    "java.base/java.nio",
+    "java.base/jdk.internal.misc",
+    "java.base/jdk.internal.platform",
+    "java.management/sun.management",
+    "jdk.management/com.sun.management.internal",
+)
+_LOGGING = """
+status = error
+rootLogger.level = warn
+rootLogger.appenderRef.out.ref = out
+appender.out.type = Console
+appender.out.name = out
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %p %c{1}: %m%n%throwable
+"""
+
+
+class PulsarServer(JavaServer):
+    """A private Pulsar without functions and without its table service."""
+
+    name = "pulsar"
+    artifacts = (f"org.apache.pulsar:pulsar-broker:{VERSION}",)
+    without = ("org.apache.pulsar:jetcd-core-shaded",)  # for metadata in etcd
+    port_count = 3  # for clients, for administration, for the bookie
+    starts_within = 120.0
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"pulsar://127.0.0.1:{self.port}"
+
+    @property
+    def admin_url(self) -> str:
+        """Where topics and namespaces are administered, by HTTP."""
+        return f"http://127.0.0.1:{self.ports[1]}"
+
+    def prepare(self) -> None:
+        """How much it says; what it is told otherwise waits for its ports."""
+        (self.folder / "log4j2.properties").write_text(_LOGGING)
+
+    def command(self) -> Sequence[str]:
+        """One of everything, in the server's folder and on loopback."""
+        configuration = self.folder / "standalone.conf"
+        chosen = self._configuration() | self.settings
+        configuration.write_text("".join(f"{name}={value}\n" for name, value in chosen.items()))
+        where = f"--metadata-dir {self.folder}/metadata --bookkeeper-dir {self.folder}/bookkeeper"
+        return self.java(
+            "-Xmx512m",
+            "-XX:MaxDirectMemorySize=512m",
+            *(word for package in _OPENED for word in ("--add-opens", f"{package}=ALL-UNNAMED")),
+            f"-Dlog4j2.configurationFile={self.folder}/log4j2.properties",
+            "org.apache.pulsar.PulsarStandaloneStarter",
+            *("--config", str(configuration), "--no-functions-worker", "--no-stream-storage"),
+            *("-a", "127.0.0.1", "--bookkeeper-port", str(self.ports[2]), *where.split()),
+        )
+
+    def answers(self) -> bool:
+        """Its own check of its health has written a message and read it, and clients are let in."""
+        request = "GET /admin/v2/brokers/health?topicVersion=V2 HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"
+        return b" 200 " in talk(self.ports[1], say=request.encode()).split(b"\r\n", 1)[0]
+
+    def _configuration(self) -> dict[str, str]:
+        clients, administration, _ = self.ports
+        return {
+            "clusterName": "standalone",
+            "bindAddress": "127.0.0.1",
+            "advertisedAddress": "127.0.0.1",
+            "brokerServicePort": str(clients),
+            "webServicePort": str(administration),
+            "loadBalancerEnabled": "false",
+            "managedLedgerDefaultEnsembleSize": "1",
+            "managedLedgerDefaultWriteQuorum": "1",
+            "managedLedgerDefaultAckQuorum": "1",
+            "allowEphemeralPorts": "true",  # else the bookie takes no heed of the port it was given
+            "allowLoopback": "true",
+            "listeningInterface": "lo0" if sys.platform == "darwin" else "lo",
+        }
