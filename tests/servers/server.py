@@ -85,7 +85,14 @@ class Server(ABC):
 
     @abstractmethod
     def answers(self) -> bool:
-        """Does it do work yet? An OSError says no."""
+        """Does it do work yet? One question on a new connection, and an OSError where there is no answer."""
+
+    def is_answering(self) -> bool:
+        """Does it do work now? What does not answer within a second does not."""
+        try:
+            return self.answers()
+        except OSError:
+            return False
 
     def environment(self) -> Mapping[str, str]:
         """What the program finds in its environment."""
@@ -175,19 +182,13 @@ class Server(ABC):
             self.command(), folder=self.folder, environment=self.environment(), output=self.output, user=self.user
         )
         deadline = monotonic() + self.starts_within
-        while not (self._answers() and self._session.listens(self.port)):
+        while not (self.is_answering() and self._session.listens(self.port)):
             is_running = self._session.is_running
             if not is_running or monotonic() > deadline:
                 self.kill9()
                 how = "did not answer in time" if is_running else "ended"
                 raise NotStarted(f"{self.name} {how}; it printed:\n{self._printed_since(printed)}")
             sleep(_POLL)
-
-    def _answers(self) -> bool:
-        try:
-            return self.answers()
-        except OSError:
-            return False
 
     def _printed_since(self, place: int) -> str:
         return self.output.read_bytes()[place:][-8000:].decode(errors="replace")

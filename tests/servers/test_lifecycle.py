@@ -1,8 +1,8 @@
-"""A private server answers when it is started, comes back on its port, freezes, and leaves nothing behind."""
+"""A private server answers when it is started, keeps its data and port through a kill, freezes, and leaves nothing."""
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -14,15 +14,8 @@ from tests.servers.every import SERVERS
 from tests.servers.fixtures import FreshServer, require
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
-from tests.servers.server import NotStarted, Server, free_ports, talk
-
-
-@pytest.fixture(params=SERVERS, ids=lambda kind: kind.name)
-def kind(request: pytest.FixtureRequest) -> type[Server]:
-    """Each kind of server in turn."""
-    chosen: type[Server] = request.param
-    require(chosen)
-    return chosen
+from tests.servers.server import NotStarted, Server, free_ports
+from tests.servers.told import WORD, tell, told
 
 
 def living(pids: list[int]) -> list[int]:
@@ -43,55 +36,55 @@ def wait_until(done: Callable[[], bool]) -> None:
         sleep(0.01)
 
 
-@pytest.mark.timeout(300)
-def test_a_server_lives_through_a_kill_and_a_stop_and_leaves_nothing(kind: type[Server]) -> None:
+@pytest.fixture(scope="module", params=SERVERS, ids=lambda kind: kind.name)
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Each kind of server in turn, running; each test leaves it so. At the end nothing of it is left."""
+    kind: type[Server] = request.param
+    require(kind)
     with kind() as server:
-        port, first = server.port, server.pids
-        assert first
-        assert server.answers()
-
-        server.kill9()
-        assert not living(first)
-        assert not server.pids
-        with pytest.raises(OSError, match="refused"):
-            server.answers()
-
-        server.start()
-        second = server.pids
-        assert server.port == port
-        assert server.answers()
-
-        server.restart()
-        third = server.pids
-        assert not living(second)
-        assert server.port == port
-        assert server.answers()
-
-    assert not living(third)
+        yield server
+        pids = server.pids
+    assert pids
+    assert not living(pids)
     assert not server.folder.exists()
 
 
-@pytest.mark.timeout(300)
-def test_a_frozen_server_says_nothing_until_it_goes_on(kind: type[Server]) -> None:
-    with kind() as server:
-        server.pause()
-        assert {psutil.Process(pid).status() for pid in server.pids} == {psutil.STATUS_STOPPED}
-        with pytest.raises(TimeoutError):
-            server.answers()
-
-        server.resume()
-
-        assert server.answers()
-
-
-def test_its_data_outlives_a_kill(fresh_server: FreshServer) -> None:
-    server = fresh_server(RedisServer)
-    assert talk(server.port, say=b"SET told yes\r\n") == b"+OK\r\n"
+def test_what_a_server_keeps_outlives_a_kill(server: Server) -> None:
+    port, pids = server.port, server.pids
+    tell(server)
 
     server.kill9()
+    assert not living(pids)
+    assert not server.pids
     server.start()
 
-    assert talk(server.port, say=b"GET told\r\n") == b"$3\r\nyes\r\n"
+    assert server.port == port
+    assert told(server) == WORD
+
+
+def test_a_stopped_server_has_left_and_comes_back_to_its_port(server: Server) -> None:
+    port, pids = server.port, server.pids
+    assert pids
+
+    server.stop()
+
+    assert not living(pids)
+    with pytest.raises(OSError, match="refused"):
+        server.answers()
+    server.start()
+    assert server.port == port
+    wait_until(server.is_answering)
+
+
+def test_a_frozen_server_says_nothing_until_it_goes_on(server: Server) -> None:
+    server.pause()
+    assert {psutil.Process(pid).status() for pid in server.pids} == {psutil.STATUS_STOPPED}
+    with pytest.raises(TimeoutError):
+        server.answers()
+
+    server.resume()
+
+    wait_until(server.is_answering)  # one that was away may be refused its work for a moment
 
 
 def test_a_postgres_gives_each_test_a_database(postgres_server: PostgresServer) -> None:
