@@ -25,6 +25,7 @@ class RabbitmqServer(Server):
     packages = ("rabbitmq-server",)
     brew = "rabbitmq"
     port_count = 3  # for clients, for the other nodes it does not have, for the port mapper
+    starts_within = 100.0  # Erlang is slow to start where others compute
 
     @property
     def url(self) -> str:
