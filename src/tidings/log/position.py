@@ -39,7 +39,7 @@ class Epoch(msgspec.Struct, frozen=True):
 
     def position(self, order: int) -> Position:
         """The position of `order`; order 0 is the start of the log, which is the same in every life."""
-        return f"{self.name}-{order:0{_ORDER_DIGITS}x}" if order else START
+        return f"{self.counter:04x}{self.mark}-{order:016x}" if order else START
 
 
 def order_in(position: Position) -> int:

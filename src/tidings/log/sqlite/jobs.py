@@ -7,7 +7,6 @@ from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 Run = Callable[..., Any]  # (session, *, careful) -> result
-_Told = tuple[asyncio.Future[Any] | Future[Any], Any]
 
 
 class Job:
@@ -29,23 +28,24 @@ class Job:
 
 def tell(jobs: Sequence[Job], outcomes: Sequence[Any]) -> None:
     """Hand the outcomes over, one wake-up an event loop."""
-    by_loop: dict[asyncio.AbstractEventLoop | None, list[_Told]] = {}
-    for job, outcome in zip(jobs, outcomes, strict=True):
-        by_loop.setdefault(job.loop, []).append((job.future, outcome))
-    for loop, told in by_loop.items():
+    by_loop: dict[asyncio.AbstractEventLoop | None, list[tuple[Job, Any]]] = {}
+    for answer in zip(jobs, outcomes, strict=True):
+        by_loop.setdefault(answer[0].loop, []).append(answer)
+    for loop, answers in by_loop.items():
         if loop is None:
-            _resolve(told)
+            for answer in answers:
+                with contextlib.suppress(InvalidStateError):  # its thread has given it up just now
+                    _resolve([answer])
             continue
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(_resolve, told)
+            loop.call_soon_threadsafe(_resolve, answers)
 
 
-def _resolve(told: Sequence[_Told]) -> None:
-    for future, outcome in told:
-        if future.done():
+def _resolve(answers: Sequence[tuple[Job, Any]]) -> None:
+    for job, outcome in answers:
+        if job.future.done():
             continue
-        with contextlib.suppress(asyncio.InvalidStateError, InvalidStateError):  # a thread has given it up just now
-            if isinstance(outcome, BaseException):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
+        if isinstance(outcome, BaseException):
+            job.future.set_exception(outcome)
+        else:
+            job.future.set_result(outcome)

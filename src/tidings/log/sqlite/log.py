@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -105,8 +105,10 @@ class SqliteLog:
                 lineage.duplicates(session, drafts)
             return appended
 
-        with _named(drafts):
+        try:
             appended: Appended = await self.threads.write(run, weight=len(drafts))
+        except CommitUnknown as error:
+            raise _named(error, drafts) from error
         return appended
 
     def append_blocking(
@@ -118,8 +120,10 @@ class SqliteLog:
         def run(session: Session, careful: bool) -> Appended:
             return session.append(drafts, careful=careful)
 
-        with _named(drafts):
+        try:
             appended: Appended = self.threads.write_blocking(run, weight=len(drafts), timeout=timeout)
+        except CommitUnknown as error:
+            raise _named(error, drafts) from error
         return appended
 
     async def absorb(self, events: Sequence[Event], *, public: bool = False) -> int:
@@ -334,10 +338,6 @@ async def _apart(name: str, work: Callable[[], None]) -> None:
         thread.close(wait=False)
 
 
-@contextlib.contextmanager
-def _named(drafts: Sequence[Draft]) -> Iterator[None]:
+def _named(error: CommitUnknown, drafts: Sequence[Draft]) -> CommitUnknown:
     """Of a commit that nobody knows of say which events it was about: to repeat it takes their ids."""
-    try:
-        yield
-    except CommitUnknown as error:
-        raise CommitUnknown(error.detail, [draft.id for draft in drafts]) from error
+    return CommitUnknown(error.detail, [draft.id for draft in drafts])

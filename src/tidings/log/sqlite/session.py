@@ -71,11 +71,9 @@ class Session:
             version = advanced
         first = self.tip + 1
         self._gather(drafts, stream, version)
-        return Appended(
-            self.epoch.position(first),
-            self.epoch.position(self.tip),
-            None if version is None else version + len(drafts),
-        )
+        last = self.epoch.position(self.tip)
+        begins = last if first == self.tip else self.epoch.position(first)
+        return Appended(begins, last, None if version is None else version + len(drafts))
 
     def absorb(self, drafts: Sequence[Draft], *, careful: bool) -> tuple[int, str]:
         """Record those that are not recorded; how many, and the position of the last."""
