@@ -31,6 +31,9 @@ TidingsError
 │   ├── BrokerUnreachable      nobody answers at its address, or the answer did not come in time: `url`, `reason`
 │   ├── EventRefused           the carrier takes no such event, as it is too large: `event_id`, `reason`
 │   └── NotSupported           this carrier cannot do that, and never will: `url`, `what`
+├── AskingError                a question of `app.ask` has no answer
+│   ├── Unanswered             none came in time (also a TimeoutError): `question`, `limit`
+│   └── AnswerFailed           the handler that was asked failed: `question`, `error`, `reason`
 ├── HandlingError              a handler's work could not be settled
 │   ├── Reject                 raised by handlers: never to be retried, a dead letter at once
 │   ├── Conflict               a recorded statement touched another number of rows than it said
@@ -374,6 +377,32 @@ class NotSupported(BrokerError):
         self.url = url
         self.what = what
         super().__init__(f"{url} cannot {what}: see the table of carriers for one that can")
+
+
+class AskingError(TidingsError):
+    """A question of `app.ask` has no answer."""
+
+
+class Unanswered(AskingError, TimeoutError):
+    """No answer came in time: `question` (its name), `limit` in seconds."""
+
+    def __init__(self, question: str, limit: float) -> None:
+        self.question = question
+        self.limit = limit
+        super().__init__(
+            f"{question} was not answered within {limit:g} s: see that a service runs whose handler of it returns"
+            " something, or give it a longer timeout"
+        )
+
+
+class AnswerFailed(AskingError):
+    """The handler that was asked failed: `question` (its name), `error` (the exception's type), `reason`."""
+
+    def __init__(self, question: str, error: str, reason: str) -> None:
+        self.question = question
+        self.error = error
+        self.reason = reason
+        super().__init__(f"{question} could not be answered: {error}: {reason}")
 
 
 class HandlingError(TidingsError):

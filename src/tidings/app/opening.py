@@ -4,7 +4,9 @@ import asyncio
 import os
 from collections.abc import Sequence
 from typing import Any, Self
+from weakref import WeakKeyDictionary
 
+from tidings.app.asking import Desk
 from tidings.app.composition import Composition, Speaking
 from tidings.app.substitutes import Connect, OpenLog
 from tidings.brokers import Broker, Channels, connect
@@ -45,6 +47,7 @@ class Opening(Composition):
         self._broker: Broker | None = None
         self._outgoing: Outgoing | None = None
         self._listening: ListeningRoom | None = None
+        self._desks: WeakKeyDictionary[asyncio.AbstractEventLoop, Desk] = WeakKeyDictionary()
         self._open_count = 0
         self.loop: asyncio.AbstractEventLoop | None = None  # where it was opened
         self.opened_by: int | None = None  # the process
@@ -136,6 +139,8 @@ class Opening(Composition):
             raise
 
     async def _close(self) -> None:
+        for desk in self._desks.values():
+            desk.close()
         room, self._listening = self._listening, None
         if room is not None:
             room.close()

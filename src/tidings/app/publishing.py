@@ -1,5 +1,6 @@
 """`Publishing`: how events get into an application's log, and how its own code listens to them."""
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -7,12 +8,14 @@ from typing import Any, Literal, overload
 
 import msgspec
 
+from tidings.app.asking import Desk
 from tidings.app.commands import check_sole_handler
 from tidings.app.opening import Opening
 from tidings.app.transaction import AppTransaction, ExistingTransaction, recorded
 from tidings.app.transaction import existing as joining
 from tidings.errors import ConfigurationError
 from tidings.events import Contract, Event
+from tidings.handling.asking import REPLY_TO, answer_name, read
 from tidings.handling.listening import Listener, ListeningRoom
 from tidings.handling.timing.later import Delay
 
@@ -100,19 +103,70 @@ class Publishing(Opening):
         correlation_id: str | None = None,
         headers: dict[str, str | int | bool] | None = None,
     ) -> Event:
-        """Record a command: like `publish`, but private to this service, and for exactly one group that handles it.
+        """Record a command: like `publish`, but for exactly one group that handles it.
+
+        When a group of this application hears it, it is private to this service. When none does and there is a broker,
+        it goes to the service that hears it: name a command so that only one does.
 
         Raises:
-            NotOneHandler: no group of this application hears it, or several do; nothing was recorded.
-            ContractError, InvalidEvent, InvalidName, LogError: as for `publish`.
+            NotOneHandler: no group of this application hears it and there is no broker, or several do; nothing was
+                recorded.
+            ContractError, InvalidEvent, InvalidName, LogError, BrokerError: as for `publish`.
         """
-        log, outgoing = await self._ready()
+        outgoing = await self._prepared()
         made = outgoing.event(
             command, data=data, id=id, key=key, subject=subject, correlation_id=correlation_id, headers=headers
         )
-        check_sole_handler(self._subscriptions, made.type)
-        appended = await log.append([made], public=False)
+        return await self._command(made)
+
+    async def ask(
+        self,
+        question: Any,
+        data: Any = msgspec.UNSET,
+        *,
+        returns: Any = None,
+        timeout: float = 5.0,
+        key: str | None = None,
+        headers: dict[str, str | int | bool] | None = None,
+    ) -> Any:
+        """Ask a question, and return what its handler returns, of this application or another service.
+
+        A question is an event like any other, and its handler a handler like any other: what it returns goes to who
+        asked instead of being published. The answer is read as the type `returns`, else by the contract it names, else
+        plainly. A handler that fails is tried again at once as its rules say, and then its failure is the answer.
+
+        Raises:
+            Unanswered: no answer came within `timeout` seconds; a handler may have run all the same.
+            AnswerFailed: the handler failed, or refused.
+            NotOneHandler: as for `send`.
+            ContractError: the question, or its answer, is not as its contract says.
+            LogError, BrokerError: the question was not taken.
+        """
+        outgoing = await self._prepared()
+        named = {**(headers or {}), REPLY_TO: answer_name(self.name)}
+        made = outgoing.event(question, data=data, key=key, headers=named)
+        desk = self._desks.setdefault(asyncio.get_running_loop(), Desk(self.name))
+        if self._is_heard_here(made.type) and self._log is not None:
+            room = self._listening = self._listening or ListeningRoom(self._log)
+            await desk.hear_log(room)
+        elif self._broker is not None:
+            await desk.hear_broker(self._broker)
+        answer = await desk.ask(made, lambda: self._command(made), timeout)
+        return read(answer, self.catalog(), returns, made.type)
+
+    async def _command(self, made: Event) -> Event:
+        """To the one group of this application that hears it; else, by the broker, to another service."""
+        here = self._is_heard_here(made.type)
+        if here or self._broker is None:
+            check_sole_handler(self._subscriptions, made.type)
+        if self._log is None:
+            await self._deliver([made])
+            return made
+        appended = await self._log.append([made], public=not here)
         return msgspec.structs.replace(made, position=appended.first)
+
+    def _is_heard_here(self, type: str) -> bool:
+        return any(each.matcher().matches(type) for each in self._subscriptions)
 
     @overload
     def transaction(self) -> AbstractAsyncContextManager[AppTransaction]: ...

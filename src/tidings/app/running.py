@@ -12,6 +12,7 @@ from tidings.brokers.foreign import Foreign
 from tidings.clock import Clock
 from tidings.errors import TidingsError
 from tidings.events import Catalog
+from tidings.events.names import OWN
 from tidings.handling.chores.housekeeping import Chore, Housekeeping
 from tidings.handling.direct import warn_of_order
 from tidings.handling.execution import Execution
@@ -24,7 +25,7 @@ from tidings.handling.outgoing import Outgoing
 from tidings.handling.oversight.orphans import greet_orphans
 from tidings.handling.oversight.reporting import Reporting
 from tidings.handling.reader import Reader
-from tidings.handling.relay import OWN, Inbound, Relaying, outbound_subscription, unreadable_subscription
+from tidings.handling.relay import Inbound, Relaying, outbound_subscription, unreadable_subscription
 from tidings.handling.report import MetricsHook
 from tidings.handling.subscription import Subscription
 from tidings.log import Log

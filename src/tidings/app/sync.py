@@ -135,6 +135,20 @@ class SyncDoor:
         sent: Event = self.wait_for("send", lambda: self._app.send(command, data, **given))
         return sent
 
+    def ask(
+        self,
+        question: Any,
+        data: Any = msgspec.UNSET,
+        *,
+        returns: Any = None,
+        timeout: float = 5.0,
+        key: str | None = None,
+        headers: dict[str, str | int | bool] | None = None,
+    ) -> Any:
+        """Ask a question and return its answer; see `App.ask`. `app.sync.timeout` limits it, too."""
+        given = {"returns": returns, "timeout": timeout, "key": key, "headers": headers}
+        return self.wait_for("ask", lambda: self._app.ask(question, data, **given))
+
     @overload
     def transaction(self) -> AbstractContextManager[SyncTransaction]: ...
     @overload

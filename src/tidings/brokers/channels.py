@@ -7,7 +7,7 @@ from zlib import crc32
 from tidings.brokers.foreign import Decode
 from tidings.errors import ConfigurationError
 from tidings.events import Pattern, check_name
-from tidings.events.names import first_segment
+from tidings.events.names import ANSWER, first_segment
 
 PARTITIONS: Final = 8  # of a channel, unless its carrier's URL says otherwise
 
@@ -31,7 +31,7 @@ class Channels:
         """The channel of events of this name."""
         channel = self._known.get(name)
         if channel is None:
-            channel = next((each for pattern, each in self._said if pattern.matches(name)), first_segment(name))
+            channel = next((each for pattern, each in self._said if pattern.matches(name)), _of_itself(name))
             if len(self._known) < 4096:  # a bound, so that foreign names cannot fill the memory
                 self._known[name] = channel
         return channel
@@ -48,6 +48,11 @@ class Channels:
             else:  # names of this pattern that nothing is said of, and whatever something is said of
                 found.update((first, *(channel for _, channel in self._said)))
         return frozenset(found)
+
+
+def _of_itself(name: str) -> str:
+    """What a name says when nothing is said of it; each application's answers have a channel of their own."""
+    return f"answers.{name.removeprefix(ANSWER)}" if name.startswith(ANSWER) else first_segment(name)
 
 
 def partition_of(delivery_key: str, partitions: int) -> int:

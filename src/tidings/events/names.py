@@ -16,6 +16,7 @@ from tidings.errors import InvalidName
 
 MAX_NAME_LENGTH: Final = 255
 OWN: Final = "tidings:"  # what the names of our own events begin with
+ANSWER: Final = f"{OWN}answer:"  # and of answers to an application's questions, whose name follows
 _SEGMENT = r"[A-Za-z0-9_-]+"
 _NAME = re.compile(rf"{_SEGMENT}(?:[:./]{_SEGMENT})*")
 _PATTERN = re.compile(rf"(?:{_SEGMENT}|\*\*?)(?:[:./](?:{_SEGMENT}|\*\*?))*")

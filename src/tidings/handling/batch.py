@@ -258,7 +258,11 @@ class Batch:
         return delivery_key(item.record, item.position)
 
     def _give_up(self, item: Item, error: BaseException, attempts: int, wait: float | None) -> None:
-        """Park it for `wait` seconds, or for good."""
+        """Park it for `wait` seconds, or for good. A question is answered with the failure: nobody waits that long."""
+        refusal = self._outgoing.failure(error, item, self._group)
+        if refusal is not None:
+            self.done(item, refusal, attempts)
+            return
         key = self.key(item)
         blocks = not isinstance(error, Reject) and (wait is not None or self._policy.on_dead == "block")
         if item.parked:

@@ -8,8 +8,9 @@ import msgspec
 
 from tidings.clock import Clock
 from tidings.errors import ConfigurationError
-from tidings.events import Catalog, Contract, Event, contract_of, derived_id, new_id, split_version
+from tidings.events import Catalog, Contract, Event, contract_of, derived_id, encode_json, new_id, split_version
 from tidings.events.envelope import is_json
+from tidings.handling.asking import Answer, answer, answer_name, asks, failure
 from tidings.handling.delivery import Item, cause, event_of
 from tidings.handling.timing.later import Delay, Later, due_at, timed
 from tidings.log import Timer
@@ -25,6 +26,7 @@ class Outgoing:
         self._source = source
         self._clock = clock
         self._catalog = catalog
+        self._own_answers = answer_name(source)
         self._by_type: dict[Any, Contract] = {}
         for contract in catalog:
             self._by_type.setdefault(contract.type, contract)
@@ -80,7 +82,30 @@ class Outgoing:
             ContractError, InvalidEvent: it returned an event that cannot be recorded.
         """
         origin = event_of(item)
+        if origin.headers and asks(origin):
+            return [self._written(answer(origin, group, self._source, self._said(result)))]
         return self._effects(result, origin, (origin.id, origin.source, group))
+
+    def failure(self, error: BaseException, item: Item, group: str) -> list[Effect] | None:
+        """The answer to a question that could not be answered; None when the event is no question."""
+        origin = event_of(item)
+        if not origin.headers or not asks(origin):
+            return None
+        return [self._written(answer(origin, group, self._source, failure(error, group)))]
+
+    def _said(self, result: Any) -> Answer:
+        """What a handler returned to a question: a value of a contract, or anything that has a JSON form.
+
+        Raises:
+            ContractError, InvalidEvent: it cannot be written down.
+        """
+        contract = self._by_type.get(type(result)) or contract_of(type(result))
+        if contract is not None:
+            return Answer(msgspec.Raw(contract.encode(result)), contract.name, contract.version)
+        return Answer(msgspec.Raw(encode_json(result)))
+
+    def _written(self, event: Event) -> Draft:
+        return draft(event, public=self.is_public(event.type))
 
     def effects_of_many(self, result: Any, items: list[Item], group: str) -> list[Effect]:
         """What a handler returned for several events: caused by the last of them.
@@ -110,7 +135,7 @@ class Outgoing:
                 due = due_at(self._clock.now(), delay=value.delay, at=value.at)
                 effects.append(self._timer(timed(event, content, due), due))
             else:
-                effects.append(draft(event, public=self.is_public(event.type)))
+                effects.append(self._written(event))
         return effects
 
     def later(
@@ -130,7 +155,7 @@ class Outgoing:
 
     def is_public(self, name: str) -> bool:
         """May other services see events of this name?"""
-        return name not in self._private
+        return name not in self._private and name != self._own_answers
 
     def _timer(self, event: Event, due: int) -> Timer:
         return Timer(due, draft(event, public=self.is_public(event.type)))

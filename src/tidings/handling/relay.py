@@ -13,6 +13,7 @@ from tidings.brokers.foreign import UNREADABLE, Foreign, Message
 from tidings.clock import Clock
 from tidings.errors import Fenced, Reject
 from tidings.events import Event
+from tidings.events.names import ANSWER, OWN
 from tidings.handling.delivery import Item
 from tidings.handling.form import form_of
 from tidings.handling.policy import Policy
@@ -22,8 +23,6 @@ from tidings.log import Log
 from tidings.log.group import Group
 from tidings.log.record import restore
 
-OWN = "tidings:"  # what names of events begin with that an application makes for itself; they come from nobody else
-
 
 def outbound_subscription(app: str) -> Subscription:
     """The group that relays an application's public events."""
@@ -31,7 +30,7 @@ def outbound_subscription(app: str) -> Subscription:
     async def relay(event: Event) -> None:
         """Done a batch at a time, by `Relaying`."""
 
-    return Subscription(Group(f"{app}:outbound"), form_of(relay), Policy(timeout=None))
+    return Subscription(Group(f"{app}:outbound", ("**", f"{ANSWER}**")), form_of(relay), Policy(timeout=None))
 
 
 def unreadable_subscription(app: str, log: Log, foreign: Foreign) -> Subscription:
