@@ -111,10 +111,6 @@ def answerable(error: BaseException, handler: str) -> BaseException:
 class Sequential(Calling):
     """One event at a time."""
 
-    def __init__(self, subscription: Subscription, batch: Batch, clock: Clock, complete: Complete) -> None:
-        super().__init__(subscription, batch, clock, complete)
-        self._plain = subscription.form.handler if subscription.form.is_plain else None  # takes the value as it is
-
     async def run(self, items: list[Item]) -> list[Item]:
         """Call the handler with each item in turn."""
         self._paused = False
@@ -133,7 +129,7 @@ class Sequential(Calling):
             current.reset(token)
 
     async def _run(self, items: list[Item], cell: Current, watch: Watch) -> list[Item]:
-        call, plain, batch, held, handle = self._call, self._plain, self._batch, self._batch.held, handled.set
+        call, batch, held, handle = self._call, self._batch, self._batch.held, handled.set
         is_whole, are_parked = False, bool(items) and items[0].parked  # all of them are, or none
         for index, item in enumerate(items):
             if self._paused:
@@ -149,7 +145,7 @@ class Sequential(Calling):
             cell.item = item
             handle(item)
             try:
-                result = await (call(item, None) if plain is None else plain(item.value))
+                result = await call(item, None)
             except BaseException as error:
                 told, cell.item = watch.told(answerable(error, self._name)), None
                 self.left = items[index:]
