@@ -194,12 +194,14 @@ async def test_time_that_never_gets_there_ends_with_who_holds_what() -> None:
 
     async with TestApp(app) as test:
         await publish(test, 2)
-        with pytest.raises(NotSettled) as refused:
-            await test.settle(timeout=0.3)
+        told = []
+        for _ in range(10):  # the limit may pass while something is handled, which is told then
+            with pytest.raises(NotSettled) as refused:
+                await test.settle(timeout=0.3)
+            told.append(str(refused.value))
 
-    assert re.search(
-        r"shop.take holds \d+ events back by its rate for [\d.]+ s, the first is order:created", str(refused.value)
-    )
+    wanted = re.compile(r"shop.take holds \d+ events back by its rate for [\d.]+ s, the first is order:created")
+    assert any(map(wanted.search, told)), told[0]
 
 
 async def test_a_throttle_passes_over_and_holds_nothing() -> None:
