@@ -60,7 +60,8 @@ class Reader:
         self._clock = clock
         self._hears = subscription.matcher()
         self._ear = log.bell.listen()
-        self._control = 0  # the counter of members' and operators' changes that the lease was made under
+        self._control = 0  # the counter of members' and operators' changes up to which the lease is known to hold
+        self._is_behind = False  # on what they changed beside the lease, such as which parked events are due
         self._execution = execution or execution_of(subscription, log, self.batch, self.settling, clock, self._ear.ring)
         self._gate = None if self.controls is None else self._new_gate(self.controls)
         batches = subscription.policy.flow.batch
@@ -120,7 +121,7 @@ class Reader:
         """Claim, and read under that lease until members or an operator change something."""
         await self._claim()
         while not self._stopping:
-            if self._is_told:
+            if self._is_told or self._is_behind:
                 await self.settling.settle(None)
                 await self._claim()
             lease = self.settling.held
@@ -141,16 +142,39 @@ class Reader:
         return self._log.bell.control != self._control
 
     async def _claim(self) -> None:
-        """A lease under what is known now."""
-        self._control = self._log.bell.control
-        before, name = self.settling.lease, self.subscription.name
-        lease = await self._log.ledger.claim(name, self.member, alone=self.subscription.policy.flow.singleton)
-        if before is None or before.fence != lease.fence or before.lanes.keys() != lease.lanes.keys():
-            say(logging.INFO, "claim", group=name, member=self.member, lanes=len(lease.lanes), fence=lease.fence)
+        """Begin under the lease that is had now."""
+        lease = await self._leased()
+        if not self._is_had(lease):
+            facts = {"member": self.member, "lanes": len(lease.lanes), "fence": lease.fence}
+            say(logging.INFO, "claim", group=self.subscription.name, **facts)
         self.settling.begin(lease)
+        self._is_behind = False
         if self._gathering is not None:
             self._gathering.restart(self.settling.cursor)
         await self._recall()
+
+    async def _leased(self) -> Lease:
+        """The lease under what is known now."""
+        self._control = self._log.bell.control
+        alone = self.subscription.policy.flow.singleton
+        return await self._log.ledger.claim(self.subscription.name, self.member, alone=alone)
+
+    def _is_had(self, lease: Lease) -> bool:
+        """Is it the one that this reader has?"""
+        before = self.settling.lease
+        return before is not None and before.fence == lease.fence and before.lanes.keys() == lease.lanes.keys()
+
+    async def _still_has(self) -> bool:
+        """Is the lease the same after all that was changed? A pause is waited out here."""
+        while self._is_told:
+            lease = await self._leased()
+            self._is_behind = True
+            if not self._is_had(lease):
+                return False
+            self.settling.held.state = lease.state
+            while lease.state == "paused" and not (self._is_told or self._stopping):
+                await self._ear.wait(_IDLE)
+        return True
 
     async def _recall(self) -> None:
         """Know again which keys wait, as the ledger has it."""
@@ -237,8 +261,7 @@ class Reader:
             items, passed_over = self._gate.sift(items)
         remaining = items
         while remaining:
-            if self._stopping or (self._is_told and self._may_leave(remaining, items)):
-                await self._settle_before(remaining)
+            if await self._has_left(remaining, items):
                 return False
             remaining = await (
                 self._stretch(remaining) if self._gate is None else self._gate.hold(remaining, self._stretch)
@@ -249,9 +272,26 @@ class Reader:
             self.settling.passed_over(passed_over)
         return True
 
-    def _may_leave(self, remaining: list[Item], items: list[Item]) -> bool:
-        """Is nothing answered that lies past an event without an answer, or is there a wait anyway?"""
-        return remaining[0] is items[-len(remaining)] or (self._gate is not None and self._gate.wait() > 0)
+    async def _has_left(self, remaining: list[Item], items: list[Item]) -> bool:
+        """Has a stop, or something that was changed, put an end to this?
+
+        What is answered past an event without an answer cannot be settled, and would be handled again. So most changes
+        have to wait for the end of the slice; where that is long, because something holds the next call back, they are
+        looked at here, and only other lanes are a reason to leave.
+        """
+        is_in_order = not self.settling.moving or remaining[0] is items[-len(remaining)]
+        if self._is_told and not is_in_order and self._is_held_back and not await self._still_has():
+            self.batch.forget()
+            return True
+        if self._stopping or (self._is_told and is_in_order):
+            await self._settle_before(remaining)
+            return True
+        return False
+
+    @property
+    def _is_held_back(self) -> bool:
+        """Must the next call wait?"""
+        return self._gate is not None and self._gate.wait() > 0
 
     async def _settle_before(self, left: list[Item]) -> None:
         """What is done is settled; answers past an event without one are not, and come again."""

@@ -13,7 +13,7 @@ from tidings import App, Batch, Rate, Retry, Throttle
 from tidings.clock import ManualClock
 from tidings.handling.flow.meter import Meter
 from tidings.handling.report import Metrics
-from tidings.log.group import LANES
+from tidings.log.group import LANES, Group
 
 
 def listening(app: App, **settings: Any) -> Heard[int]:
@@ -289,6 +289,47 @@ async def test_keys_of_a_higher_priority_come_first_and_each_keeps_its_order(sql
         assert [total for order_id, total in heard if order_id == key] == list(range(key, 50, 5))
     if "concurrency" not in settings:
         assert heard == sorted(heard, key=lambda each: (-each[0], each[1]))
+
+
+async def test_a_change_elsewhere_has_nothing_called_twice_while_a_rate_holds_back(url: str) -> None:
+    app = App("shop", url)
+    heard = listening(app, priority=lambda order: order.order_id, rate=Rate(50, burst=1))
+
+    async with app:
+        await app.publish_many(numbered(0, 10))
+        async with app.running():
+            for number in range(1, 11):
+                await heard.reach(number)
+                await app.log.ledger.join(Group(f"other-{number}", ("order:*",)))
+            await caught_up(app, "g")
+
+    assert heard == list(range(9, -1, -1))
+
+
+async def test_a_pause_while_a_rate_holds_back_stops_the_calls_and_has_none_repeated(app: App) -> None:
+    heard = listening(app, priority=lambda order: order.order_id, rate=Rate(1, per=60.0))
+
+    async with app:
+        await app.publish_many(numbered(0, 5))
+        async with app.running():
+            running: Any = app._running
+
+            async def is_paused() -> bool:
+                return bool(running.readers[0].settling.held.state == "paused")
+
+            await heard.reach(1)
+            await app.log.ledger.set_state("g", "paused")
+            await until(is_paused, app.log)
+            pass_time(app, 300.0)
+            await app.log.ledger.join(Group("other", ("order:*",)))
+            assert heard == [4]
+            await app.log.ledger.set_state("g", "live")
+            for number in range(2, 6):
+                await heard.reach(number)
+                pass_time(app, 60.0)
+            await caught_up(app, "g")
+
+    assert heard == [4, 3, 2, 1, 0]
 
 
 async def test_priorities_by_key_in_a_plain_function(app: App) -> None:
