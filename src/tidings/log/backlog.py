@@ -12,7 +12,7 @@ from tidings.events import PatternSet
 from tidings.log.group import GroupStatus
 from tidings.log.interface import Log
 from tidings.log.position import Position, order_in
-from tidings.log.slices import Slice, Where
+from tidings.log.slices import Where
 
 _LOOKS = 3
 _BATCH = 1000
@@ -25,6 +25,7 @@ class Backlog(msgspec.Struct, frozen=True):
     is_exact: bool = True
     since: float | None = None  # when the oldest of them was recorded, in the log's own time
     damaged: Position | None = None  # a record in its way that nobody can read
+    first: int | None = None  # the order of the oldest
 
 
 async def backlog(log: Log, status: GroupStatus) -> Backlog:
@@ -45,17 +46,14 @@ async def _counted(log: Log, status: GroupStatus, passing: frozenset[int]) -> Ba
     hears = PatternSet(status.patterns)
     literal = all(pattern.literal for pattern in hears.patterns)
     where = Where(frozenset(status.patterns) if literal else None, passing=passing)
-    after, events, since = status.position, 0, None
+    after, events, since, first = status.position, 0, None, None
     for _ in range(_LOOKS):
         found = await log.scan(after, where, _BATCH)
-        heard = _times(found, hears)
+        heard = [record for record in found.records if hears.matches(record.type)]
         events, after = events + len(heard), found.upto
-        since = since if since is not None or not heard else heard[0]
+        if heard and first is None:
+            since, first = heard[0].recorded_at / 1e6, heard[0].order
         if found.at_head:
-            return Backlog(events, True, since)
+            return Backlog(events, True, since, first=first)
     unseen = status.lag - (order_in(after) - order_in(status.position))
-    return Backlog(events + unseen, False, since)
-
-
-def _times(found: Slice, hears: PatternSet) -> list[float]:
-    return [record.recorded_at / 1e6 for record in found.records if hears.matches(record.type)]
+    return Backlog(events + unseen, False, since, first=first)

@@ -282,9 +282,9 @@ class Ledger(Protocol):
         """Every group there is that reads: one without patterns only settles who has a duty, and is left out."""
 
     async def parked(
-        self, group: str | None = None, state: str | None = None, limit: int = 1000, *, since: float = 0.0
+        self, group: str | None = None, state: str | None = None, limit: int = 1000, *, since: int = 0
     ) -> ParkedList:
-        """What is set aside, with records, oldest first; with `since` only what came into its state after that."""
+        """What is set aside, with records, oldest first; with `since` only what later changes brought there."""
 
     async def set_aside(self, group: str, position: Position, reason: str) -> None:
         """Make one event a dead letter of a group that has not answered it, so that the group passes over it.

@@ -26,17 +26,18 @@ class Parked(msgspec.Struct):
     group: str = ""
     blocks: bool = True  # a dead letter of a rejected event, or of one without a key, holds nobody up
     record: Record | None = None
-    changed_at: float = 0.0  # when it came into this state: a dead letter's death
+    changed_at: float = 0.0  # when it came into this state, in the log's own time: a dead letter's death
+    change: int = 0  # the number of the change that brought it there, which rises where the log's time stands still
     position: Position = ""  # told to whoever asks; a settlement need not say it
 
 
 class ParkedList(list[Parked]):
-    """Some parked events, how many `more` there are than were asked for, and when the `latest` of all changed."""
+    """Some parked events, how many `more` there are than were asked for, and the number of the `latest` change."""
 
-    def __init__(self, found: Iterable[Parked], more: int = 0, latest: float | None = None) -> None:
+    def __init__(self, found: Iterable[Parked], more: int = 0, latest: int | None = None) -> None:
         super().__init__(found)
         self.more = more
-        self.latest = max((one.changed_at for one in self), default=0.0) if latest is None else latest
+        self.latest = max((one.change for one in self), default=0) if latest is None else latest
 
 
 class Held(msgspec.Struct):

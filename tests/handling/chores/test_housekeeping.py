@@ -70,6 +70,22 @@ async def test_a_chore_is_asked_again_when_it_is_due_and_not_before(log: Log, cl
     await stop(keeping, task)
 
 
+async def test_a_clock_that_is_set_back_does_not_put_a_chore_off(log: Log, clock: ManualClock) -> None:
+    chore = Counted()
+    keeping, task = await run_one(log, clock, chore)
+    await chore.reach(1)
+    clock.set(clock.now() - 3600.0)
+    log.bell.ring()
+
+    for _ in range(2):
+        before = len(chore.times)
+        clock.advance(10.0)
+        log.bell.ring()
+        await chore.reach(before + 1)
+
+    await stop(keeping, task)
+
+
 async def test_of_two_processes_one_does_the_chores_and_the_other_takes_over(log: Log, clock: ManualClock) -> None:
     first, second = Counted(), Counted()
     one, one_task = await run_one(log, clock, first)

@@ -202,6 +202,52 @@ async def test_dead_letters_are_told_of_in_one_event_a_round(app: App, clock: Ma
     assert (letter["type"], letter["reason"]) == ("order:created", "Reject: no")
 
 
+async def test_while_the_clock_stands_behind_the_log_nothing_is_missed(app: App, clock: ManualClock) -> None:
+    @app.on(retry=Retry.never())
+    async def show(order: OrderCreated) -> None:
+        raise Reject("no")
+
+    async with app.running():
+        await app.publish(OrderCreated(0))
+        await parked(app, "dead")
+        clock.set(clock.now() - 3600.0)
+        for number in range(1, 4):
+            await heartbeat(app, clock, number)
+            await app.publish(OrderCreated(number))
+            await parked(app, *["dead"] * (number + 1))
+        await heartbeat(app, clock, 4)
+        events = await recorded(app.log, DEAD)
+
+    assert [event.data["count"] for event in events] == [1, 1, 1, 1]
+
+
+async def test_a_group_that_stays_behind_is_told_of_while_the_clock_stands_behind_the_log(
+    log: Log, clock: ManualClock
+) -> None:
+    chore = lookout(log, clock)
+    await look(chore, clock, 0.0)
+    clock.set(clock.now() - 3600.0)
+    await behind(log)
+
+    await look(chore, clock, 10.0, 55.0)
+    before = await told(log)
+    await look(chore, clock, 10.0, 31.0)
+
+    assert (before, await told(log)) == ([], [LAGGING])
+
+
+async def test_what_happens_again_is_told_again(log: Log, clock: ManualClock) -> None:
+    chore = lookout(log, clock)
+    await log.ledger.join(Group("shop.show"))
+    for _ in range(2):
+        await log.ledger.set_state("shop.show", "paused", "blocked_limit: 10 events wait")
+        await look(chore, clock, 10.0)
+        await log.ledger.set_state("shop.show", "live")
+        await look(chore, clock, 10.0)
+
+    assert await told(log) == ["tidings:group:paused"] * 2
+
+
 async def test_dead_letters_of_alerts_raise_no_alert(app: App, clock: ManualClock) -> None:
     calls = itertools.count()
 

@@ -85,12 +85,14 @@ class Housekeeping:
 
     async def _keep(self, duty: "_Duty", control: int) -> None:
         """One chore at a pace of its own: what keeps it from being done keeps no other."""
-        due = -math.inf
+        clock, due, until = self._clock, -math.inf, -math.inf
         while not self._is_over(control):
-            now = self._clock.now()
-            if due <= now:
+            now = clock.now()
+            if due <= now or until <= clock.monotonic():  # the clock may have been set, forward or back
                 due = await duty.do(now)
-            await duty.ear.wait(min(max(due - self._clock.now(), 0.0), _IDLE))
+                until = clock.monotonic() + due - clock.now()
+            left = min(due - clock.now(), until - clock.monotonic())
+            await duty.ear.wait(min(max(left, 0.0), _IDLE))
 
     def _is_over(self, control: int) -> bool:
         return self._stopping or self._log.bell.control != control

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 import msgspec
 
 from tidings.clock import Clock
-from tidings.events import derived_id
 from tidings.events.names import OWN
 from tidings.handling.outgoing import Outgoing
+from tidings.handling.oversight.ages import Ages
 from tidings.handling.oversight.alerts import (
     AlertEvent,
     Alerts,
@@ -22,10 +22,11 @@ from tidings.handling.oversight.alerts import (
     GroupOrphaned,
     GroupPaused,
 )
-from tidings.handling.oversight.sight import Sight, sight_of
+from tidings.handling.oversight.sight import sight_of
 from tidings.handling.reader import BLOCKED_LIMIT
 from tidings.log import Log
 from tidings.log.group import GroupStatus
+from tidings.log.position import order_in
 from tidings.log.record import draft
 
 _NAMED = 20  # dead letters that an alert names; it counts all
@@ -33,10 +34,10 @@ _LONGEST_REASON = 200
 
 
 class Told(msgspec.Struct, omit_defaults=True):
-    """What was said of a group: since when it lags (0: it does not), up to which moment its dead letters are told."""
+    """What was said of a group: since when it lags (0: it does not), up to which change its dead letters are told."""
 
     lagging: float = 0.0
-    dead: float = 0.0
+    letters: int = 0
     paused: bool = False
     orphaned: bool = False
 
@@ -54,7 +55,8 @@ class Lookout:
         self._clock = clock
         self._alerts = alerts
         self._due: float | None = None
-        self._behind: dict[str, float] = {}  # since when a group that is not told of is behind
+        self._behind: dict[str, float] = {}  # since when a group that is not told of is behind, monotonic
+        self._ages = Ages(clock)
 
     async def run(self, now: float) -> float:
         """Look at every group, when it is time, first after a while; what is asked in between changes nothing."""
@@ -62,6 +64,7 @@ class Lookout:
             self._due = now + self._alerts.every  # who has just been started is given time to catch up
         if self._due - self._alerts.every <= now < self._due:
             return self._due
+        self._ages.note(order_in(await self._log.head()))
         for status in await self._log.ledger.groups():
             if self._is_ours(status):
                 await self._look(status, now)
@@ -86,19 +89,16 @@ class Lookout:
             await self._tell(status, msgspec.json.encode(after).decode(), said)
 
     async def _tell(self, status: GroupStatus, note: str, said: list[AlertEvent]) -> None:
-        """An id belongs to what was told before, so that a repeat after a failure of the log is the same event."""
-        drafts = []
-        for one in said:
-            event_id = derived_id(status.name, type(one).__name__, status.note, note)
-            drafts.append(draft(self._outgoing.event(one, id=event_id), public=False))
+        """Once: who finds another note than the one it has looked at records nothing."""
+        drafts = [draft(self._outgoing.event(one), public=False) for one in said]
         await self._log.ledger.note(status.name, status.note, note, drafts)
 
     async def _dead(self, status: GroupStatus, told: Told) -> list[AlertEvent]:
         """Dead letters since the last time, in one event; those of alerts themselves raise no further one."""
         if not status.dead:
             return []
-        found = await self._log.ledger.parked(status.name, "dead", _NAMED, since=told.dead)
-        told.dead = max(told.dead, found.latest)
+        found = await self._log.ledger.parked(status.name, "dead", _NAMED, since=told.letters)
+        told.letters = max(told.letters, found.latest)
         letters = [
             DeadLetter(one.event_id, one.position, one.type, one.reason[:_LONGEST_REASON])
             for one in found
@@ -122,22 +122,24 @@ class Lookout:
             self._behind.pop(status.name, None)
             return []
         sight = await sight_of(self._log, status, now)
+        seconds = max(sight.seconds, self._ages.least(sight.backlog.first))
         if told.lagging:
-            if self._exceeds(sight, 0.5):
+            if self._exceeds(sight.backlog.events, seconds, 0.5):
                 return []
-            lasted, told.lagging = now - told.lagging, 0.0
+            lasted, told.lagging = max(now - told.lagging, 0.0), 0.0
             return [GroupCaughtUp(status.name, lasted)]
-        if not self._exceeds(sight, 1.0):
+        if not self._exceeds(sight.backlog.events, seconds, 1.0):
             self._behind.pop(status.name, None)
             return []
-        if now - self._behind.setdefault(status.name, now) < self._alerts.patience:
+        moment = self._clock.monotonic()
+        if moment - self._behind.setdefault(status.name, moment) < self._alerts.patience:
             return []
         del self._behind[status.name]
         told.lagging = now
-        return [GroupLagging(status.name, sight.backlog.events, sight.seconds, sight.reason)]
+        return [GroupLagging(status.name, sight.backlog.events, seconds, sight.reason)]
 
-    def _exceeds(self, sight: Sight, part: float) -> bool:
+    def _exceeds(self, events: int, seconds: float, part: float) -> bool:
         """Is the group behind by more than this part of what is allowed?"""
-        seconds, events = self._alerts.lag, self._alerts.lag_events
-        is_late = seconds is not None and sight.seconds > seconds * part
-        return is_late or (events is not None and sight.backlog.events > events * part)
+        longest, most = self._alerts.lag, self._alerts.lag_events
+        is_late = longest is not None and seconds > longest * part
+        return is_late or (most is not None and events > most * part)

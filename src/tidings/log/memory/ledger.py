@@ -98,7 +98,7 @@ class MemoryLedger:
         group = self._owned(settlement.lease)
         order = 0 if settlement.upto is None else state.order(settlement.upto)
         self._note(group, settlement, order)  # nothing fails from here on
-        _answer(group, settlement, order, now)
+        _answer(group, settlement, order, now, next(state.changes))
         self.timers.add(settlement.timers)
         first = state.tip + 1
         if not state.absorb(settlement.events, now):
@@ -130,17 +130,17 @@ class MemoryLedger:
         return [group.status(name, state.epoch, first, state.tip, state.alive, now) for name, group in readers]
 
     async def parked(
-        self, group: str | None = None, state: str | None = None, limit: int = 1000, *, since: float = 0.0
+        self, group: str | None = None, state: str | None = None, limit: int = 1000, *, since: int = 0
     ) -> ParkedList:
         """What is set aside, oldest first."""
         await self._ready()
         known = [known for name, known in self._state.groups.items() if group in (None, name)]
         every = [one for each in known for one in parked.every(each)]
         chosen = sorted(
-            (one for one in every if state in (None, one.state) and one.changed_at > since),
+            (one for one in every if state in (None, one.state) and one.change > since),
             key=lambda one: (one.order, one.group),
         )
-        latest = max((one.changed_at for one in chosen), default=0.0)
+        latest = max((one.change for one in chosen), default=0)
         return ParkedList(map(self._state.with_record, chosen[:limit]), max(len(chosen) - limit, 0), latest)
 
     async def set_aside(self, group: str, position: Position, reason: str) -> None:
@@ -154,7 +154,13 @@ class MemoryLedger:
             raise answered(group, position)
         event_id = next(name for (name, _), at in state.by_id.items() if at == order)
         one = before or Parked(order, record.slot, state.keys[order], event_id, record.type, "dead")
-        parked.keep(known, group, replace(one, state="dead", due=0.0, reason=reason, blocks=False), self._now())
+        parked.keep(
+            known,
+            group,
+            replace(one, state="dead", due=0.0, reason=reason, blocks=False),
+            self._now(),
+            next(state.changes),
+        )
         state.ring(control=True)
 
     async def retry(self, group: str, orders: Sequence[int] | None = None) -> int:
@@ -163,7 +169,7 @@ class MemoryLedger:
         before = parked.every(self._state.group(group))
         chosen = [one for one in before if one.state != "blocked" and (orders is None or one.order in orders)]
         self._state.fates.operated(group, "retried", chosen, self._log_time())
-        count = parked.retry(self._state.group(group), orders, self._now())
+        count = parked.retry(self._state.group(group), orders, self._now(), next(self._state.changes))
         self._state.ring(control=True)
         return count
 
@@ -282,10 +288,10 @@ class MemoryLedger:
         return [] if group is None else parked.in_lanes(group, lease)
 
 
-def _answer(group: KnownGroup, settlement: Settlement, order: int, now: float) -> None:
+def _answer(group: KnownGroup, settlement: Settlement, order: int, now: float, change: int) -> None:
     for number in settlement.lease.lanes:
         group.lanes[number].position = max(group.lanes[number].position, order)
     for done in settlement.cleared:
         group.parked.pop(done, None)
     for one in settlement.parked:
-        parked.keep(group, settlement.lease.group, one, now)
+        parked.keep(group, settlement.lease.group, one, now, change)

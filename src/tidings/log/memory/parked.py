@@ -41,19 +41,23 @@ def held(parked: Sequence[Parked], ahead: frozenset[int]) -> Held:
     return Held(counts, min(waits, default=None), blocked, ahead)
 
 
-def keep(group: KnownGroup, name: str, one: Parked, now: float) -> None:
+def keep(group: KnownGroup, name: str, one: Parked, now: float, change: int) -> None:
     """Set an event aside, or change what is known of one that is."""
     known = group.parked.get(one.order)
     parked_at = now if known is None else known.parked_at
-    changed_at = now if known is None or known.state != one.state else known.changed_at
-    group.parked[one.order] = replace(one, group=name, parked_at=parked_at, changed_at=changed_at, record=None)
+    changed_at = now
+    if known is not None and known.state == one.state:
+        changed_at, change = known.changed_at, known.change
+    group.parked[one.order] = replace(
+        one, group=name, parked_at=parked_at, changed_at=changed_at, change=change, record=None
+    )
 
 
-def retry(group: KnownGroup, orders: Sequence[int] | None, now: float) -> int:
+def retry(group: KnownGroup, orders: Sequence[int] | None, now: float, change: int) -> int:
     """Make dead or waiting events due now; their attempts start again."""
     chosen = [one for one in _chosen(group, orders) if one.state != "blocked"]
     for one in chosen:
-        group.parked[one.order] = replace(one, state="retry", due=0.0, attempts=0, changed_at=now)
+        group.parked[one.order] = replace(one, state="retry", due=0.0, attempts=0, changed_at=now, change=change)
     return len(chosen)
 
 

@@ -37,6 +37,7 @@ class State:
         self.fates = Fates()
         self.alive: set[str] = set()  # members whose log is open
         self.numbers = itertools.count(1)  # of members
+        self.changes = itertools.count(1)  # of what is parked
         self.users = 0
 
     @property

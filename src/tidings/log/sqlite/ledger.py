@@ -121,7 +121,7 @@ class SqliteLedger:
         return await self._threads.read(lambda connection: standing.statuses(connection, members, epoch, now))
 
     async def parked(
-        self, group: str | None = None, state: str | None = None, limit: int = 1000, *, since: float = 0.0
+        self, group: str | None = None, state: str | None = None, limit: int = 1000, *, since: int = 0
     ) -> ParkedList:
         """What is set aside, oldest first."""
         found = await self._threads.read(lambda connection: parked.listed(connection, group, state, limit, since))

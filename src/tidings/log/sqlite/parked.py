@@ -18,7 +18,7 @@ from tidings.log.turn import in_turn
 
 _PARKED = (
     "p.position, p.slot, p.key, p.event_id, p.type, p.state, p.attempts,"
-    " p.due, p.reason, p.detail, p.parked_at, p.changed_at, p.group_name, p.blocks"
+    " p.due, p.reason, p.detail, p.parked_at, p.changed_at, p.group_name, p.blocks, p.change"
 )
 _RECORD = "e.type, e.version, e.data, e.checksum, e.slot, e.recorded_at, e.stream, e.stream_version, e.envelope"
 _JOIN = f"""
@@ -31,17 +31,21 @@ _HEAD = f"{_BARE} AND p.group_name = ? AND p.key = ? AND p.blocks ORDER BY p.pos
 _NO_RECORD = (None,) * 9
 _HEADS = """
 SELECT key, min(position), state, due FROM tidings_parked
-WHERE group_name = ? AND key IS NOT NULL AND blocks {lanes} GROUP BY key"""
+WHERE group_name = ? AND key IS NOT NULL AND blocks {lanes} GROUP BY key ORDER BY 2"""
 _FREE = """
 SELECT min(due) FROM tidings_parked WHERE group_name = ? AND state = 'retry' AND (key IS NULL OR NOT blocks) {lanes}"""
 _KEEP = """
 INSERT INTO tidings_parked(group_name, position, slot, key, event_id, type, state, attempts, due, reason, detail,
-  parked_at, blocks, changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  parked_at, blocks, changed_at, change) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (group_name, position) DO UPDATE SET state = excluded.state, attempts = excluded.attempts,
   due = excluded.due, reason = excluded.reason, detail = excluded.detail, blocks = excluded.blocks,
-  changed_at = CASE WHEN state = excluded.state THEN changed_at ELSE excluded.changed_at END"""
+  changed_at = CASE WHEN state = excluded.state THEN changed_at ELSE excluded.changed_at END,
+  change = CASE WHEN state = excluded.state THEN change ELSE excluded.change END"""
+_CHANGE = """
+INSERT INTO tidings_meta VALUES ('change', '1')
+ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT) RETURNING value"""
 _LISTED = """
-WHERE (:group IS NULL OR p.group_name = :group) AND (:state IS NULL OR p.state = :state) AND p.changed_at > :since"""
+WHERE (:group IS NULL OR p.group_name = :group) AND (:state IS NULL OR p.state = :state) AND p.change > :since"""
 _AHEAD = f"""
 SELECT p.position FROM tidings_parked p JOIN tidings_lanes l
 ON l.group_name = p.group_name AND l.lane = p.slot % {LANES} AND l.position < p.position WHERE p.group_name = ?"""
@@ -92,15 +96,13 @@ def deferred(connection: sqlite3.Connection, lease: Lease) -> list[Parked]:
     return [_parked(row) for row in connection.execute(sql, (lease.group,))]
 
 
-def listed(
-    connection: sqlite3.Connection, group: str | None, state: str | None, limit: int, since: float
-) -> ParkedList:
+def listed(connection: sqlite3.Connection, group: str | None, state: str | None, limit: int, since: int) -> ParkedList:
     """What is set aside, of one group or all, in one state or any."""
     asked = {"group": group, "state": state, "since": since, "limit": limit}
     rows = connection.execute(f"{_JOIN} {_LISTED} ORDER BY p.position, p.group_name LIMIT :limit", asked).fetchall()
     if len(rows) < limit:
         return ParkedList(map(_parked, rows))
-    sql = f"SELECT count(*), max(p.changed_at) FROM tidings_parked p {_LISTED}"
+    sql = f"SELECT count(*), max(p.change) FROM tidings_parked p {_LISTED}"
     count, latest = connection.execute(sql, asked).fetchone()
     return ParkedList(map(_parked, rows), count - limit, latest)
 
@@ -149,6 +151,7 @@ def places(connection: sqlite3.Connection, group: str) -> dict[int, tuple[int, s
 
 def keep(session: Session, group: str, parked: Sequence[Parked], now: float) -> None:
     """Set events aside, or change what is known of those that are."""
+    change = _next_change(session)
     for one in parked:
         session.execute(
             _KEEP,
@@ -167,6 +170,7 @@ def keep(session: Session, group: str, parked: Sequence[Parked], now: float) -> 
                 now,
                 one.blocks,
                 session.recorded_at / 1e6,
+                change,
             ),
         )
 
@@ -180,7 +184,8 @@ def clear(session: Session, group: str, orders: Sequence[int]) -> None:
 def retry(session: Session, group: str, orders: Sequence[int] | None) -> int:
     """Make dead or waiting events due now; their attempts start again."""
     sql = f"""
-    UPDATE tidings_parked SET state = 'retry', due = 0, attempts = 0, changed_at = {session.recorded_at / 1e6!r}
+    UPDATE tidings_parked SET state = 'retry', due = 0, attempts = 0,
+      changed_at = {session.recorded_at / 1e6!r}, change = {_next_change(session)}
     WHERE group_name = ? AND state != 'blocked'"""
     return _each(session, sql, group, orders)
 
@@ -201,6 +206,11 @@ def expire(session: Session, before: float, types: Collection[str]) -> int:
     for group, order in old:
         clear(session, group, [order])
     return len(old)
+
+
+def _next_change(session: Session) -> int:
+    """The number of a change; none is given twice, whatever is dropped."""
+    return int(session.execute(_CHANGE).fetchone()[0])
 
 
 def _drop_followers(session: Session, group: str, orders: Sequence[int] | None) -> int:
@@ -224,7 +234,7 @@ def _in_lanes(lease: Lease) -> str:
 
 def _parked(row: Sequence[Any]) -> Parked:
     order, slot, key, event_id, type_, state, attempts, when, reason, detail, at, changed, group, blocks = row[:14]
-    recorded = row[14:]
+    change, *recorded = row[14:]
     record = Record(order, *recorded) if recorded[0] is not None else None
     known = (order, slot, key, event_id, type_, state, attempts, when, reason, detail, at, group)
-    return Parked(*known, bool(blocks), record, changed)
+    return Parked(*known, bool(blocks), record, changed, change)

@@ -137,8 +137,14 @@ CREATE TABLE tidings_lineage(      -- what became of events, see lineage.py
 ) STRICT;
 """
 
+_CHANGES = """
+-- the number of the change that brought the event into its state; the newest is in tidings_meta, as 'change'
+ALTER TABLE tidings_parked ADD COLUMN change INTEGER NOT NULL DEFAULT 1;
+INSERT INTO tidings_meta VALUES ('change', '1');
+"""
+
 # Number n brings a file from schema n to n + 1; released ones never change.
-MIGRATIONS = (_TABLES, _GROUPS_AS_THINGS, _TIMERS, _LINEAGE)
+MIGRATIONS = (_TABLES, _GROUPS_AS_THINGS, _TIMERS, _LINEAGE, _CHANGES)
 
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:

@@ -13,7 +13,7 @@ from tidings.testing.log_conformance.words import append_keyed, parked_as, read_
 
 
 async def test_retries_are_due_in_the_order_of_the_log(log: Log) -> None:
-    records = await append_keyed(log, ["a", None, "b", "c"])
+    records = await append_keyed(log, ["c", None, "b", "a"])
     lease = await take_lease(log)
     states = [parked_as(record, "retry", due=float(10 - number)) for number, record in enumerate(records)]
     await log.ledger.settle(Settlement(lease, parked=states[::-1]))
