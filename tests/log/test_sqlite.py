@@ -11,6 +11,7 @@ import shutil
 import signal
 import sqlite3
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -19,8 +20,10 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
+from msgspec.structs import replace
 
 from tidings.clock import ManualClock
 from tidings.errors import (
@@ -39,6 +42,7 @@ from tidings.errors import (
 )
 from tidings.events import Event
 from tidings.log import ANY, START, Draft, Parked, Settlement
+from tidings.log.bell import Counters
 from tidings.log.group import ORPHAN_AFTER, Group, Lease
 from tidings.log.record import draft, restore
 from tidings.log.slices import Appended
@@ -115,6 +119,34 @@ async def test_only_its_owner_can_read_a_log(tmp_path: Path) -> None:
     folders = {it for it in kinds if it.name in ("log.db-tidings", "members")}
     assert {oct(kinds[it]) for it in folders} == {"0o700"}
     assert {oct(kinds[it]) for it in kinds.keys() - folders} == {"0o600"}
+
+
+async def test_an_older_tidings_and_this_one_read_each_others_head_record(path: Path) -> None:
+    log = await SqliteLog.open(path)
+    await log.append([event(1)])
+    sidecar, bell = log._sidecar, log._sidecar.bell_path
+    head = sidecar.read_head()
+    assert head is not None
+    counters = Counters(head.counters.control, 7)
+    await asyncio.to_thread(sidecar.write_head, replace(head, counters=counters))
+
+    known = sidecar.read_head()
+    first = (await asyncio.to_thread(bell.read_bytes))[:40]  # all that an older one reads, and writes
+    fields = struct.unpack("<I8sQQQ", first[:36])
+    later = struct.pack("<I8sQQQ", *fields[:4], fields[4] + 1)
+    await asyncio.to_thread(_write_over, bell, later + crc32(later).to_bytes(4, "little"))
+    mixed = sidecar.read_head()
+    await log.close()
+
+    assert known == replace(head, counters=counters)
+    assert crc32(first[:36]).to_bytes(4, "little") == first[36:]
+    assert fields[2:] == (head.tip, head.recorded_at, head.counters.control)
+    assert mixed == replace(head, counters=Counters(head.counters.control + 1, 0))
+
+
+def _write_over(path: Path, content: bytes) -> None:
+    with path.open("r+b") as file:
+        file.write(content)
 
 
 def refused_at_open(path: Path, kind: type[Exception], message: str) -> None:

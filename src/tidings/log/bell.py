@@ -6,8 +6,20 @@ A ring is a hint, never the truth: waiting ends as well after a while without on
 import asyncio
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 
 from tidings.log.position import START, Position
+
+
+class Counters(NamedTuple):
+    """What there is news of beside events: each number rises with every change."""
+
+    control: int = 0  # members, lanes or an operator's wishes
+    timers: int = 0  # a timer that is due before all others, and soon: who owns lanes need not look at them again
+
+    def latest(self, other: "Counters") -> "Counters":
+        """The higher one of each."""
+        return Counters(max(self.control, other.control), max(self.timers, other.timers))
 
 
 class Ear:
@@ -52,7 +64,7 @@ class Bell:
         self._ears: tuple[Ear, ...] = ()
         self._lock = threading.Lock()
         self.tip = START  # the newest position heard of
-        self.control = 0  # rises when members, lanes or an operator's wishes change
+        self._counters = Counters()
         self.on_listen: Callable[[], None] | None = None
 
     def listen(self) -> Ear:
@@ -69,12 +81,23 @@ class Bell:
         with self._lock:
             self._ears = tuple(other for other in self._ears if other is not ear)
 
-    def news(self, tip: Position, control: int) -> None:
+    @property
+    def control(self) -> int:
+        """Rises when members, lanes or an operator's wishes change."""
+        return self._counters.control
+
+    @property
+    def timers(self) -> int:
+        """Rises when a timer is due before all others, and soon."""
+        return self._counters.timers
+
+    def news(self, tip: Position, counters: Counters) -> None:
         """Wake every ear, if that is news; callable from any thread."""
         with self._lock:  # the writer's thread and the event loop may bring the same news, and not in order
-            if tip <= self.tip and control <= self.control:
+            latest = counters.latest(self._counters)
+            if tip <= self.tip and latest == self._counters:
                 return
-            self.tip, self.control = max(tip, self.tip), max(control, self.control)
+            self.tip, self._counters = max(tip, self.tip), latest
         self.ring()
 
     def ring(self) -> None:

@@ -14,6 +14,7 @@ from tests.handling.stage import AuditNoted, Heard, StockReserved, parked, pass_
 from tidings import App, Delivery, Event, Retry, Tick, Transaction
 from tidings.clock import ManualClock
 from tidings.errors import ConfigurationError, DuplicateGroup
+from tidings.log.bell import Counters
 
 NOW = datetime.fromtimestamp(1_000_000_000, UTC)
 
@@ -214,7 +215,7 @@ async def test_a_clock_that_was_set_back_does_not_silence_it(new_app: NewApp, cl
     async with app.running():
         await scheduled(app, 60)
         clock.set(clock.now() - 86_400)
-        app.log.bell.news(app.log.bell.tip, app.log.bell.control + 1)  # members have changed
+        app.log.bell.news(app.log.bell.tip, Counters(app.log.bell.control + 1))  # members have changed
         await scheduled(app, 60 - 86_400)
         pass_time(app, 60)
         await ticks.reach(1)

@@ -85,10 +85,12 @@ class Housekeeping:
 
     async def _keep(self, duty: "_Duty", control: int) -> None:
         """One chore at a pace of its own: what keeps it from being done keeps no other."""
-        clock, due, until = self._clock, -math.inf, -math.inf
+        clock, bell, due, until, timers = self._clock, self._log.bell, -math.inf, -math.inf, 0
         while not self._is_over(control):
             now = clock.now()
-            if due <= now or until <= clock.monotonic():  # the clock may have been set, forward or back
+            # The clock may have been set, forward or back.
+            if due <= now or until <= clock.monotonic() or timers != bell.timers:
+                timers = bell.timers
                 due = await duty.do(now)
                 until = clock.monotonic() + due - clock.now()
             left = min(due - clock.now(), until - clock.monotonic())

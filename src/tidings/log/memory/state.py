@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from tidings.log.bell import Bell
+from tidings.log.bell import Bell, Counters
 from tidings.log.expectation import conflict, distinct, holds, recorded_before
 from tidings.log.memory.group import KnownGroup
 from tidings.log.memory.lineage import Fates
@@ -123,9 +123,10 @@ class State:
             for group in self.groups.values():
                 group.give_back(name, now)
 
-    def ring(self, *, control: bool = False) -> None:
-        """Tell whoever listens that there is news; `control` when it is not of events."""
-        self.bell.news(self.epoch.position(self.tip), self.bell.control + control)
+    def ring(self, *, control: bool = False, timers: bool = False) -> None:
+        """Tell whoever listens that there is news; `control` and `timers` say of what when it is not of events."""
+        counters = Counters(self.bell.control + control, self.bell.timers + timers)
+        self.bell.news(self.epoch.position(self.tip), counters)
 
     def _found(self, draft: Draft) -> tuple[int, int | None, str, bytes, str | None] | None:
         order = self.by_id.get((draft.id, draft.source))

@@ -98,4 +98,4 @@ def _insert(state: State, timers: Sequence[Timer], now: float) -> None:
         state.waiting.add(timer)
     first = min((timer.due for timer in timers), default=None)
     if first is not None and first < (now + LOOK_AHEAD) * 1e6 and (before is None or first < before):
-        state.ring(control=True)
+        state.ring(timers=True)

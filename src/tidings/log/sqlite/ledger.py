@@ -9,7 +9,7 @@ import msgspec
 from tidings.clock import Clock
 from tidings.errors import ConfigurationError, Fenced
 from tidings.log.balance import all_or_none, share, whole
-from tidings.log.bell import Bell
+from tidings.log.bell import Bell, Counters
 from tidings.log.group import LANES, Group, GroupStatus, Lease, Report
 from tidings.log.interface import Lineage
 from tidings.log.lineage import Fate, Places
@@ -22,7 +22,7 @@ from tidings.log.slices import Appended
 from tidings.log.sqlite import lineage, parked, standing
 from tidings.log.sqlite.members import Members
 from tidings.log.sqlite.reading import refuse_damaged
-from tidings.log.sqlite.schema import control_of, tip_of
+from tidings.log.sqlite.schema import counters_of, tip_of
 from tidings.log.sqlite.session import Session
 from tidings.log.sqlite.sidecar import Sidecar
 from tidings.log.sqlite.threads import Threads
@@ -64,8 +64,8 @@ class SqliteLedger:
 
     async def pulse(self, member: str) -> None:
         """Show that this member works, and bury those that died or have stood still longer than a lease."""
-        lost, tip, control = await self._threads.read(lambda connection: self._look_around(connection, member))
-        self._bell.news(tip, control)
+        lost, tip, counters = await self._threads.read(lambda connection: self._look_around(connection, member))
+        self._bell.news(tip, counters)
         if lost:
             await self._threads.write(lambda session, careful: self._bury(session, lost))
             await self._threads.read(lambda connection: self._members.forget(list(lost)))
@@ -244,15 +244,15 @@ class SqliteLedger:
         count: int = await self._threads.write(run, essential=True)
         return count
 
-    def _look_around(self, connection: Any, member: str) -> tuple[dict[str, float], Position, int]:
+    def _look_around(self, connection: Any, member: str) -> tuple[dict[str, float], Position, Counters]:
         self._threads.check_file()
         known = [row[0] for row in connection.execute("SELECT DISTINCT member FROM tidings_members")]
         head = self._sidecar.read_head()
         tip = self._threads.epoch.position(tip_of(connection))
-        control = max(control_of(connection), head.control if head else 0)
+        counters = counters_of(connection).latest(head.counters if head else Counters())
         now = self._clock.now()
         lost = {name: min(self._members.last_sign(name) or now, now) for name in self._members.lost(member, known)}
-        return lost, tip, control
+        return lost, tip, counters
 
     def _start(self, connection: Any, start: str) -> int:
         if start == "earliest":

@@ -326,7 +326,7 @@ class SqliteLog:
         drain(descriptor)
         head = self._sidecar.read_head()
         if head is not None:
-            self.bell.news(self.threads.epoch.position(head.tip), head.control)
+            self.bell.news(self.threads.epoch.position(head.tip), head.counters)
 
 
 async def _apart(name: str, work: Callable[[], None]) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tidings.clock import Clock
 from tidings.errors import LogDamaged, LogError
-from tidings.log.bell import Bell
+from tidings.log.bell import Bell, Counters
 from tidings.log.position import Epoch
 from tidings.log.sqlite.failures import translated
 from tidings.log.sqlite.ledger import SqliteLedger
@@ -43,7 +43,7 @@ def open_parts(path: Path, clock: Clock, synchronous: str, lock_timeout: float, 
     sidecar.fill_reserve()
 
     def committed(tip: int) -> None:
-        bell.news(lives[-1].position(tip), sidecar.control)
+        bell.news(lives[-1].position(tip), sidecar.counters)
 
     writer = Writer(writing, sidecar, lives[-1], clock, lock_timeout=lock_timeout, on_commit=committed)
     threads = Threads(reading, writer, sidecar, lives)
@@ -105,7 +105,7 @@ def _lives(sidecar: Sidecar, connection: sqlite3.Connection, path: str) -> list[
         if tip:
             lives.append(lives[-1].following(tip))
             add_epoch(connection, lives[-1])
-        sidecar.write_head(Head(lives[-1].counter, lives[-1].mark, tip, 0, 0))
+        sidecar.write_head(Head(lives[-1].counter, lives[-1].mark, tip, 0, Counters()))
     elif head.epoch >= lives[-1].counter and tip < head.tip:
         raise LogDamaged(
             f"it ends at {tip}, but {head.tip} was committed: its last events are lost; if you removed it, or"
@@ -113,5 +113,5 @@ def _lives(sidecar: Sidecar, connection: sqlite3.Connection, path: str) -> list[
             path=path,
         )
     else:
-        sidecar.control = head.control
+        sidecar.counters = head.counters
     return lives

@@ -7,12 +7,13 @@ handler's writes and its cursor commit together.
 import sqlite3
 
 from tidings.errors import NewerSchema
+from tidings.log.bell import Counters
 from tidings.log.group import LANES
 from tidings.log.position import Epoch
 
 _TABLES = """
 CREATE TABLE tidings_meta(
-  name TEXT PRIMARY KEY,           -- 'schema': the number of the last migration; 'control': rises as in the head record
+  name TEXT PRIMARY KEY,           -- 'schema': the last migration's number; 'control', 'timers': as in the head record
   value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
 CREATE TABLE tidings_epochs(       -- the lives of this log, see position.py
@@ -188,17 +189,19 @@ def tip_of(connection: sqlite3.Connection) -> int:
     return int(row[0]) if row else 0
 
 
-def control_of(connection: sqlite3.Connection) -> int:
-    """How often members, lanes or an operator's wishes have changed."""
-    row = connection.execute("SELECT value FROM tidings_meta WHERE name = 'control'").fetchone()
-    return int(row[0]) if row else 0
+def counters_of(connection: sqlite3.Connection) -> Counters:
+    """How often members, lanes or an operator's wishes have changed, and when the next timer is due."""
+    rows = connection.execute("SELECT name, value FROM tidings_meta WHERE name IN ('control', 'timers')")
+    return Counters(**{name: int(value) for name, value in rows})
 
 
-def raise_control(connection: sqlite3.Connection, heard: int) -> int:
+def raise_counters(connection: sqlite3.Connection, heard: Counters, *, control: bool, timers: bool) -> Counters:
     """Count one more change, so that it is past what was `heard` too: the head record is of an older life at times."""
-    control = max(control_of(connection), heard) + 1
-    connection.execute("INSERT OR REPLACE INTO tidings_meta VALUES ('control', ?)", (str(control),))
-    return control
+    latest = counters_of(connection).latest(heard)
+    raised = Counters(latest.control + control, latest.timers + timers)
+    for name, value in zip(Counters._fields, raised, strict=True):
+        connection.execute("INSERT OR REPLACE INTO tidings_meta VALUES (?, ?)", (name, str(value)))
+    return raised
 
 
 def create_lanes(connection: sqlite3.Connection, group: str, position: int) -> None:

@@ -41,6 +41,7 @@ class Session:
         self.writes = 0  # anything this transaction has changed; a job that changed nothing can fail alone
         self.removed = 0  # events trimmed
         self.control = False  # members, lanes, or an operator's wishes are changed
+        self.timers = False  # one is due before all others, and soon
         self.is_news = False  # somebody has committed events elsewhere, and asks that the bell be rung for them
         self.first_tip, recorded_at = _tip(connection)
         self.tip = self.first_tip

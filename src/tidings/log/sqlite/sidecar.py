@@ -1,8 +1,8 @@
 """The folder beside the database: what processes tell each other outside SQLite.
 
 `lock`     the writers' queue: flock is fair, SQLite's own waiting is not. Its content names the holder.
-`bell`     the head record: epoch, tip, log time, operators' counter. Written after each commit, never synced. Its
-           change wakes readers; a database that ends before it has lost events.
+`bell`     the head record: epoch, tip, log time, the counters of changes. Written after each commit, never synced.
+           Its change wakes readers; a database that ends before it has lost events.
 `reserve`  a megabyte given back to a full disk, so that answers and dead letters can still be recorded.
 `members/` a file a process, locked while it lives: the kernel tells at once when it dies.
 """
@@ -21,11 +21,13 @@ from zlib import crc32
 import msgspec
 
 from tidings.errors import ConfigurationError, LogReadOnly
+from tidings.log.bell import Counters
 from tidings.log.sqlite.forking import stays_with_parent
 
-_HEAD = struct.Struct("<I8sQQQ")
+_HEAD = struct.Struct("<I8sQQQ")  # epoch, mark, tip, recorded_at, control; then a checksum: all an older tidings knows
+_MORE = struct.Struct("<Q")  # timers; then a checksum of both parts, the first one's checksum left out
+_HEAD_SIZE, _WHOLE_SIZE = _HEAD.size + 4, _HEAD.size + 4 + _MORE.size + 4
 _CLOSED = -1
-_HEAD_SIZE = _HEAD.size + 4
 _LOCK = struct.Struct("<QQ")
 RESERVE = 1 << 20
 NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs", "afs"}
@@ -38,7 +40,7 @@ class Head(msgspec.Struct, frozen=True):
     mark: str
     tip: int
     recorded_at: int
-    control: int  # rises when members, lanes, or an operator's wishes change
+    counters: Counters  # of changes beside events
 
 
 class Sidecar:
@@ -59,7 +61,7 @@ class Sidecar:
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise LogReadOnly(str(database)) from error
             raise
-        self.control = 0
+        self.counters = Counters()
         stays_with_parent(self)
 
     def again(self) -> Self:
@@ -112,13 +114,14 @@ class Sidecar:
 
     def read_head(self) -> Head | None:
         """The head record, or None when there is none, or one being written."""
-        return _head(os.pread(self._bell, _HEAD_SIZE, 0))
+        return _head(os.pread(self._bell, _WHOLE_SIZE, 0))
 
     def write_head(self, head: Head) -> None:
         """Ring the bell with what was committed. A full disk keeps it silent; the readers' slow look finds the news."""
-        raw = _HEAD.pack(head.epoch, head.mark.encode(), head.tip, head.recorded_at, head.control)
+        first = _HEAD.pack(head.epoch, head.mark.encode(), head.tip, head.recorded_at, head.counters.control)
+        more = _MORE.pack(head.counters.timers)
         try:
-            os.pwrite(self._bell, raw + crc32(raw).to_bytes(4, "little"), 0)
+            os.pwrite(self._bell, first + _checksum(first) + more + _checksum(first, more), 0)
         except OSError:
             pass
 
@@ -165,10 +168,17 @@ def head_in(bell: Path) -> Head | None:
 
 
 def _head(raw: bytes) -> Head | None:
-    if len(raw) < _HEAD_SIZE or crc32(raw[: _HEAD.size]) != int.from_bytes(raw[_HEAD.size : _HEAD_SIZE], "little"):
+    first, more = raw[: _HEAD.size], raw[_HEAD_SIZE : _HEAD_SIZE + _MORE.size]
+    if len(first) < _HEAD.size or raw[_HEAD.size : _HEAD_SIZE] != _checksum(first):
         return None
-    epoch, mark, tip, recorded_at, control = _HEAD.unpack(raw[: _HEAD.size])
-    return Head(epoch, mark.decode(), tip, recorded_at, control)
+    epoch, mark, tip, recorded_at, control = _HEAD.unpack(first)
+    is_whole = len(raw) >= _WHOLE_SIZE and raw[_HEAD_SIZE + _MORE.size : _WHOLE_SIZE] == _checksum(first, more)
+    timers = _MORE.unpack(more)[0] if is_whole else 0
+    return Head(epoch, mark.decode(), tip, recorded_at, Counters(control, timers))
+
+
+def _checksum(*parts: bytes) -> bytes:
+    return crc32(b"".join(parts)).to_bytes(4, "little")
 
 
 def _open(path: Path) -> int:

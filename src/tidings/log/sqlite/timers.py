@@ -129,7 +129,7 @@ def _insert(session: Session, timers: Sequence[Timer], now: float) -> None:
     session.connection.executemany(_ADD, map(_row, timers))
     session.writes += len(timers)
     if first < (now + LOOK_AHEAD) * 1e6 and (row[0] is None or first < row[0]):
-        session.control = True
+        session.timers = True
 
 
 def _append(

@@ -21,10 +21,11 @@ from typing import Any
 from tidings.clock import Clock
 from tidings.concurrency import WRITERS, here
 from tidings.errors import CommitUnknown, DiskFull, HandlingError, LogClosed, LogError, LogLocked, TidingsError
+from tidings.log.bell import Counters
 from tidings.log.position import Epoch
 from tidings.log.sqlite.failures import translated
 from tidings.log.sqlite.jobs import Job, tell
-from tidings.log.sqlite.schema import raise_control
+from tidings.log.sqlite.schema import raise_counters
 from tidings.log.sqlite.session import Session
 from tidings.log.sqlite.sidecar import Head, Sidecar
 
@@ -63,7 +64,7 @@ class Writer:
         self._turn = threading.Lock()  # held by the thread that is using the connection
         self._closed = False
         self._recorded_at = 0
-        self._control = 0
+        self._counters = Counters()
         self._batches = 0
         self.hook: Hook = _nothing  # crash tests stop the world at these points
         self._thread = threading.Thread(target=self._main, name=f"tidings-writer-{sidecar.database.name}", daemon=True)
@@ -75,9 +76,9 @@ class Writer:
 
     def announce(self, session: Session) -> None:
         """Write the head record and ring the bell for what is committed; call it under the writers' lock."""
-        self._sidecar.control = max(self._heard(), self._control)
+        self._sidecar.counters = self._heard().latest(self._counters)
         self._sidecar.write_head(
-            Head(self._epoch.counter, self._epoch.mark, session.tip, session.recorded_at, self._sidecar.control)
+            Head(self._epoch.counter, self._epoch.mark, session.tip, session.recorded_at, self._sidecar.counters)
         )
         self._on_commit(session.tip)
 
@@ -293,15 +294,16 @@ class Writer:
 
     def _count_change(self, session: Session) -> None:
         """In the database, and not in the head record alone: a process killed before it rings is heard all the same."""
-        if session.control and session.writes:
-            self._control = raise_control(session.connection, self._heard())
+        if (session.control or session.timers) and session.writes:
+            changed = {"control": session.control, "timers": session.timers}
+            self._counters = raise_counters(session.connection, self._heard(), **changed)
 
-    def _heard(self) -> int:
+    def _heard(self) -> Counters:
         known = self._sidecar.read_head()
-        return max(known.control if known else 0, self._sidecar.control)
+        return self._sidecar.counters.latest(known.counters) if known else self._sidecar.counters
 
     def _ring(self, session: Session) -> None:
-        if session.tip > session.first_tip or session.control or session.is_news:
+        if session.tip > session.first_tip or session.control or session.timers or session.is_news:
             self.announce(session)
 
     def _checkpoint(self, mode: str) -> None:
