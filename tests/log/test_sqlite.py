@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import logging
 import os
 import pickle
 import random
@@ -838,6 +839,34 @@ async def test_a_transactions_statements_and_events_commit_together(log: SqliteL
 
     assert await tx.fetch("SELECT item, count FROM stock") == [("cd", 3)]
     assert await recorded(log) == ["id-1"]
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What the log says; pytest's own handlers would block the event loop with their files."""
+    lines: list[str] = []
+    handler, logger = logging.Handler(), logging.getLogger("tidings")
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]  # that is all it does
+    logger.addHandler(handler)
+    logger.propagate = False
+    yield lines
+    logger.propagate = True
+    logger.removeHandler(handler)
+
+
+async def test_a_transaction_again_runs_none_of_its_statements_and_says_so(log: SqliteLog, said: list[str]) -> None:
+    async with log.transaction() as tx:
+        tx.execute("CREATE TABLE stock(item TEXT, count INTEGER)")
+
+    for _ in range(2):
+        async with log.transaction() as tx:
+            tx.execute("INSERT INTO stock VALUES ('cd', 3)", rows=1)
+            await log.append([event(1)], tx=tx)
+    async with log.transaction() as tx:
+        await log.append([event(1)], tx=tx)  # nothing else is in it: an event that is recorded once
+
+    assert await tx.fetch("SELECT item, count FROM stock") == [("cd", 3)]
+    assert [line[:58] for line in said] == ["transaction passed over events=id-1 statements=1 timers=0:"]
 
 
 async def test_a_settlements_writes_commit_with_it_or_not_at_all(log: SqliteLog) -> None:

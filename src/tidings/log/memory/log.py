@@ -70,10 +70,7 @@ class MemoryLog:
         await self.ready()
         if not drafts:
             return Appended(START, START)
-        appended = self._state.append(drafts, stream, expect, self._clock.now())
-        if appended.duplicate:
-            self._note_duplicates(drafts)
-        return appended
+        return self._append(drafts, stream, expect)
 
     async def absorb(self, events: Sequence[Event], *, public: bool = False) -> int:
         """Record those not yet recorded, and say how many were new."""
@@ -167,8 +164,8 @@ class MemoryLog:
         tx = self.recorder()
         yield tx
         await self.ready()
-        if tx.drafts:
-            self._state.append(tx.drafts, None, ANY, self._clock.now())
+        if tx.drafts and self._append(tx.drafts).duplicate:
+            return  # all of it was committed before
         self.ledger.timers.add(tx.timers)
 
     def existing(self, connection: object, *, may_open: bool = True) -> AbstractContextManager[Existing]:
@@ -193,6 +190,12 @@ class MemoryLog:
         self._state.users -= 1
         if self._name and not self._state.users:
             del _named[self._name]
+
+    def _append(self, drafts: Sequence[Draft], stream: str | None = None, expect: Expect = ANY) -> Appended:
+        appended = self._state.append(drafts, stream, expect, self._clock.now())
+        if appended.duplicate:
+            self._note_duplicates(drafts)
+        return appended
 
     def _note_duplicates(self, drafts: Sequence[Draft]) -> None:
         if self.ledger.keeps_lineage:

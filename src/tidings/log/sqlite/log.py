@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -27,6 +28,8 @@ from tidings.log.sqlite.verify import examine
 from tidings.log.sqlite.watch import drain, unwatch, watch
 from tidings.log.tailing import tail
 from tidings.log.verifying import Examined
+
+logger = logging.getLogger("tidings")
 
 
 class SqliteLog:
@@ -100,10 +103,7 @@ class SqliteLog:
             return Appended(START, START)
 
         def run(session: Session, careful: bool) -> Appended:
-            appended = session.append(drafts, stream, expect, careful=careful)
-            if appended.duplicate and self.ledger.keeps_lineage:
-                lineage.duplicates(session, drafts)
-            return appended
+            return self._append(session, drafts, stream, expect, careful=careful)
 
         try:
             appended: Appended = await self.threads.write(run, weight=len(drafts))
@@ -118,7 +118,7 @@ class SqliteLog:
         drafts = [draft(event, public=public) for event in events]
 
         def run(session: Session, careful: bool) -> Appended:
-            return session.append(drafts, careful=careful)
+            return self._append(session, drafts, careful=careful)
 
         try:
             appended: Appended = self.threads.write_blocking(run, weight=len(drafts), timeout=timeout)
@@ -268,15 +268,17 @@ class SqliteLog:
         if not tx.writes and not tx.drafts and not tx.timers:
             return
 
-        def run(session: Session, careful: bool) -> None:
-            if tx.drafts and session.append(tx.drafts, careful=True).duplicate:
-                return  # its events are recorded, so all of it was committed before: a repeat changes nothing
+        def run(session: Session, careful: bool) -> bool:
+            if tx.drafts and self._append(session, tx.drafts, careful=True).duplicate:
+                return False  # its events are recorded, so all of it was committed before: a repeat changes nothing
             self.ledger.timers.add(session, tx.timers)
             session.flush()
             session.writes += 1
             run_writes(session.connection, tx.writes)
+            return True
 
-        await self.threads.write(run, exclusive=True)
+        if not await self.threads.write(run, exclusive=True):
+            _say_passed_over(tx)
 
     def existing(self, connection: object, *, may_open: bool = True) -> AbstractContextManager[ExistingTransaction]:
         """Events in a transaction of a `sqlite3.Connection` to this file; see `Log.existing`."""
@@ -302,6 +304,20 @@ class SqliteLog:
             unwatch(loop, descriptor)
         self._watched.clear()
         await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._close))  # begun, it is done
+
+    def _append(
+        self,
+        session: Session,
+        drafts: Sequence[Draft],
+        stream: str | None = None,
+        expect: Expect = ANY,
+        *,
+        careful: bool,
+    ) -> Appended:
+        appended = session.append(drafts, stream, expect, careful=careful)
+        if appended.duplicate and self.ledger.keeps_lineage:
+            lineage.duplicates(session, drafts)
+        return appended
 
     def _close(self) -> None:
         are_free = self.threads.close()
@@ -336,6 +352,18 @@ async def _apart(name: str, work: Callable[[], None]) -> None:
         await thread.call(work)
     finally:
         thread.close(wait=False)
+
+
+def _say_passed_over(tx: RecordedTransaction) -> None:
+    """Right where a block is repeated, and not where an id was given twice by mistake: so it is said."""
+    if tx.writes or tx.timers:
+        logger.warning(
+            "transaction passed over events=%s statements=%d timers=%d: its events are recorded, so all of it was"
+            " committed before; give other work ids of its own",
+            ",".join(draft.id for draft in tx.drafts),
+            len(tx.writes),
+            len(tx.timers),
+        )
 
 
 def _named(error: CommitUnknown, drafts: Sequence[Draft]) -> CommitUnknown:

@@ -1,5 +1,6 @@
 """What the lineage promises: it says what became of events, no more than was settled, and forgets in time."""
 
+import asyncio
 from typing import Any
 
 from tidings.clock import ManualClock
@@ -229,9 +230,24 @@ async def test_duplicates_are_noted_where_they_are_dropped(log: Log) -> None:
 
     await log.append(new_events(1, 3))
     await log.absorb([new_event(2), new_event(3), new_event(9)])
+    async with log.transaction() as tx:
+        tx.append([new_event(3)])
 
     stories = [await read_story(log, record, group="") for record in records]
-    assert stories == [[], ["duplicate"], ["duplicate"] * 2, ["duplicate"]]
+    assert stories == [[], ["duplicate"], ["duplicate"] * 2, ["duplicate"] * 2]
+
+
+async def test_duplicates_of_a_plain_thread_are_noted_too(log: Log) -> None:
+    if log.append_blocking is None:
+        return  # this log takes none
+    log.ledger.keeps_lineage = True
+    await log.append(new_events(0, 2))
+    records = (await log.scan(START)).records
+
+    appended = await asyncio.to_thread(log.append_blocking, [new_event(1)], public=True)
+
+    assert appended.duplicate
+    assert [await read_story(log, record, group="") for record in records] == [[], ["duplicate"]]
 
 
 async def test_effects_of_a_replay_are_no_duplicates_worth_a_row(log: Log) -> None:
