@@ -84,6 +84,35 @@ async def test_one_that_will_not_end_does_not_hold_the_stop_up_for_longer_than_t
     enough.set()
 
 
+async def test_sources_and_handlers_have_one_deadline() -> None:
+    class Endless:
+        name = "endless"
+
+        async def run(self, app: App) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await enough.wait()
+
+    app, enough = App("shop", drain=1.0), asyncio.Event()
+    app.include(Endless())
+    called = Heard[int]()
+
+    @app.on("clock:ticked")
+    async def hang(data: Any) -> None:
+        called.note(1)
+        await asyncio.Event().wait()
+
+    async with app.running():
+        await app.publish("clock:ticked", {})
+        await called.reach(1)
+        began = asyncio.get_running_loop().time()
+    took = asyncio.get_running_loop().time() - began
+    enough.set()
+
+    assert 1.0 <= took < 1.9
+
+
 async def test_one_that_fails_at_its_end_is_not_begun_again() -> None:
     class Failing(Ticks):
         async def run(self, app: App) -> None:

@@ -145,9 +145,8 @@ class App(Publishing):
                 await sources.start(self)
                 yield self
             finally:
-                try:
-                    await sources.stop(self.drain)
-                finally:
+                async with asyncio.TaskGroup() as stopping:  # at once: both have the same time
+                    stopping.create_task(sources.stop(self.drain))
                     await self._stop(running, hearing)
 
     async def run(self, stop: asyncio.Event | None = None) -> None:

@@ -125,17 +125,15 @@ class Running:
                 self._announcer.end()
 
     async def _drain(self, drain: float) -> None:
-        await _cancel(self._inbound_task)
         for reader in self.readers:
             reader.stop()
         if self.housekeeping is not None:
             self.housekeeping.stop()
+        await _cancel(self._inbound_task)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=drain)
-            for task in late:
-                await _cancel(task)
-        await _cancel(self._announcer_task)
-        await _cancel(self._pulse_task)
+            await _cancel(*late)
+        await _cancel(self._announcer_task, self._pulse_task)
         if self._member:
             with contextlib.suppress(TidingsError, TimeoutError):  # closing the log frees the lanes too
                 async with asyncio.timeout(_LEAVING):  # a handler may hang in the writer's thread
@@ -214,9 +212,12 @@ def _literal_types(subscriptions: Sequence[Subscription]) -> frozenset[str] | No
     return frozenset(types)
 
 
-async def _cancel(task: asyncio.Task[None] | None) -> None:
-    if task is not None:
+async def _cancel(*tasks: asyncio.Task[None] | None) -> None:
+    asked = [task for task in tasks if task is not None]
+    for task in asked:
         task.cancel()
-        await asyncio.wait([task], timeout=_LEAVING)  # a handler may answer a cancellation with more work
-        if task.done() and not task.cancelled():
-            task.exception()  # looked at: whoever runs has said it
+    if asked:
+        done, _ = await asyncio.wait(asked, timeout=_LEAVING)  # a handler may answer a cancellation with more work
+        for task in done:
+            if not task.cancelled():
+                task.exception()  # looked at: whoever runs has said it
