@@ -97,7 +97,7 @@ async def backed_up(url: str, copy: Path) -> None:
     before = {row[0] for row in await asyncio.to_thread(rows, url, "SELECT id FROM tidings_events")}
     await log.backup(copy)
     later = await log.append([paid(CoinPaid(copy.stem, 1))])
-    assert [finding async for step in log.verify(copy) for finding in step.findings] == []
+    assert [finding async for step in log.verify(copy) for finding in step.flaws] == []
     await log.close()
 
     opened = await open_log(f"sqlite:///{copy}")

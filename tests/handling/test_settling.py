@@ -5,7 +5,7 @@ import pytest
 from tidings import Event
 from tidings.clock import ManualClock
 from tidings.events import Catalog
-from tidings.handling.batch import Batch
+from tidings.handling.batch import Answers
 from tidings.handling.delivery import Item
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.policy import Retry, policy
@@ -18,13 +18,13 @@ from tidings.log.group import Group
 async def handle(order: object) -> None: ...
 
 
-async def begun(log: Log, clock: ManualClock) -> tuple[Settling, Batch, list[Item]]:
+async def begun(log: Log, clock: ManualClock) -> tuple[Settling, Answers, list[Item]]:
     """A batch of three events, of which the first and the last have failed for good."""
     await log.append([Event(source="x", type="order:created", data=number, key=str(number)) for number in range(3)])
     await log.ledger.join(Group("g"))
     lease = await log.ledger.claim("g", await log.ledger.enter())
     rules = policy(retry=Retry.never())
-    batch = Batch(
+    batch = Answers(
         subscription("shop", ["**"], handle, rules, group="g", start="earliest"),
         Outgoing("shop", Catalog.collect(), clock),
         clock,

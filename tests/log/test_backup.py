@@ -13,7 +13,7 @@ from tidings.log import open_log
 from tidings.log.position import order_in
 from tidings.log.retention import Cut
 from tidings.log.sqlite import SqliteLog
-from tidings.log.verifying import Finding
+from tidings.log.verifying import Flaw
 
 
 def event(number: int) -> Event:
@@ -69,8 +69,8 @@ async def test_a_backup_laid_over_the_log_itself_is_noticed_and_the_error_says_h
     await restored.close()
 
 
-async def findings(log: SqliteLog, copy: Path | None = None) -> list[Finding]:
-    return [finding async for step in log.verify(copy) for finding in step.findings]
+async def findings(log: SqliteLog, copy: Path | None = None) -> list[Flaw]:
+    return [finding async for step in log.verify(copy) for finding in step.flaws]
 
 
 async def test_a_backup_is_one_whole_file_that_only_its_owner_reads(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tidings.events import Event
 from tidings.log import Log, Parked, Settlement, open_log
 from tidings.log.group import Group
 from tidings.log.sqlite import SqliteLog
-from tidings.log.verifying import Examined, Finding
+from tidings.log.verifying import Examined, Flaw
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ async def examined(log: Log | SqliteLog) -> list[Examined]:
     return [step async for step in log.verify()]
 
 
-async def found(log: Log | SqliteLog) -> list[Finding]:
-    return [finding for step in await examined(log) for finding in step.findings]
+async def found(log: Log | SqliteLog) -> list[Flaw]:
+    return [finding for step in await examined(log) for finding in step.flaws]
 
 
 async def test_a_sound_log_has_no_findings_and_tells_how_far_it_is(log: SqliteLog) -> None:
@@ -59,7 +59,7 @@ async def test_a_sound_log_has_no_findings_and_tells_how_far_it_is(log: SqliteLo
 
     steps = await examined(log)
 
-    assert [finding for step in steps for finding in step.findings] == []
+    assert [finding for step in steps for finding in step.flaws] == []
     assert [step.events for step in steps] == [0, 1000, 2000, 3000, 3000]
     assert {step.of for step in steps} == {3000}
 
@@ -68,7 +68,7 @@ async def test_memory_is_looked_at_too() -> None:
     log = await open_log("memory:")
     await log.append([event(1)])
     (step,) = await examined(log)
-    assert (step.events, step.findings) == (1, [])
+    assert (step.events, step.flaws) == (1, [])
 
     record = (await log.scan("")).records[0]
     record.data = b"{}"
@@ -179,7 +179,7 @@ async def test_overwritten_pages_are_found_and_the_rest_is_still_looked_at(log: 
     steps = await examined(again)
     await again.close()
 
-    findings = [finding for step in steps for finding in step.findings]
+    findings = [finding for step in steps for finding in step.flaws]
     assert any(finding.what.startswith("the file:") for finding in findings)
     assert any(finding.position is not None for finding in findings)
     assert 0 < steps[-2].events < 3000

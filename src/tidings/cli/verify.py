@@ -46,7 +46,7 @@ async def examine(log: Any, backup: Path | None) -> tuple[int, list[Any]]:
     events = 0
     with progress("verifying", "events") as tell:
         async for step in log.verify(backup):
-            findings += step.findings
+            findings += step.flaws
             events = step.events
             tell(events, step.of)
     return events, findings

@@ -9,7 +9,7 @@ import msgspec
 
 from tidings import Event, Retry
 from tidings.handling import Policy
-from tidings.handling.flow.settings import Flow
+from tidings.handling.flow.settings import FlowControl
 from tidings.handling.policy import DEFAULT
 
 _SECRET = re.compile(r"(?i)\b([a-z_]*(?:password|passwd|secret|token|apikey|api_key)[a-z_]*)=[^&]*")
@@ -69,7 +69,7 @@ def policy(policy: Policy) -> list[str]:
     return said
 
 
-def flow(flow: Flow) -> dict[str, Any]:
+def flow(flow: FlowControl) -> dict[str, Any]:
     """What holds a group's events back, as data."""
     named = msgspec.structs.replace(flow, priority=None)
     said = msgspec.to_builtins(named) | ({"priority": flow.priority_name} if flow.has_priority else {})

@@ -7,8 +7,8 @@ from tidings.doctor.facts import Facts
 from tidings.doctor.finding import Finding, error, note, warning
 from tidings.errors import BrokenContracts, MissingExtra
 from tidings.events import PatternSet, contract_of
+from tidings.events.names import OWN
 
-_OWN = "tidings:"  # how the names of tidings' own events begin; they come when there is cause
 _USUAL_TIMEOUT = 60.0  # seconds; what nobody has chosen is nobody's mistake
 
 
@@ -79,7 +79,7 @@ def event_never_comes(facts: Facts) -> Iterable[Finding]:
     occurred = {name for file in facts.files if file.inside is not None for name in file.inside.types}
     for each in app.subscriptions:
         for pattern in each.group.patterns:
-            if not pattern.startswith(_OWN) and not any(
+            if not pattern.startswith(OWN) and not any(
                 PatternSet((pattern,)).matches(name) for name in declared | occurred
             ):
                 what = f"it hears {pattern}, which has no contract, is returned by no handler and is not in the log"

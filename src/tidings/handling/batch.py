@@ -30,8 +30,8 @@ class Mark(NamedTuple):
     next_due: float | None
 
 
-class Batch:
-    """What became of each item: nothing to note for most, effects for some, set aside for a few.
+class Answers:
+    """What became of each item of a batch: nothing to note for most, effects for some, set aside for a few.
 
     `held` counts the parked events of each key: whoever comes later waits behind them.
     """

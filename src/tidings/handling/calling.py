@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tidings.clock import Clock
-from tidings.handling.batch import Batch
+from tidings.handling.batch import Answers
 from tidings.handling.execution import Concurrent, Execution, Sequential
 from tidings.handling.flow.batched import Batched, BatchedInThread
 from tidings.handling.flow.batched_tx import RecordingBatch
@@ -15,7 +15,7 @@ from tidings.log import Log
 
 
 def execution_of(
-    subscription: Subscription, log: Log, batch: Batch, settling: Settling, clock: Clock, wake: Callable[[], None]
+    subscription: Subscription, log: Log, batch: Answers, settling: Settling, clock: Clock, wake: Callable[[], None]
 ) -> Execution:
     """The way of calling for this handler's form and policy; a plain one with `tx` is called by `InsideTransaction`."""
     if subscription.form.takes_list:
@@ -29,7 +29,7 @@ def execution_of(
 
 
 def _batched(
-    subscription: Subscription, log: Log, batch: Batch, settling: Settling, clock: Clock, wake: Callable[[], None]
+    subscription: Subscription, log: Log, batch: Answers, settling: Settling, clock: Clock, wake: Callable[[], None]
 ) -> Execution:
     if subscription.form.is_async and subscription.form.uses_tx:
         return RecordingBatch(subscription, batch, clock, settling, log)

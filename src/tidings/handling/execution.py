@@ -13,7 +13,7 @@ import msgspec
 
 from tidings.clock import Clock
 from tidings.errors import HandlerTimeout, unusual
-from tidings.handling.batch import Batch
+from tidings.handling.batch import Answers
 from tidings.handling.delivery import Complete, Current, Item, current, handled
 from tidings.handling.settling import Unsettled
 from tidings.handling.subscription import Subscription
@@ -38,7 +38,7 @@ class Execution(Protocol):
 class Calling:
     """What all ways of awaiting a handler share: trying again on the spot, and setting aside."""
 
-    def __init__(self, subscription: Subscription, batch: Batch, clock: Clock, complete: Complete) -> None:
+    def __init__(self, subscription: Subscription, batch: Answers, clock: Clock, complete: Complete) -> None:
         self._name = subscription.name
         self._call = subscription.form.caller(subscription.name)
         self._policy = subscription.policy
@@ -163,7 +163,7 @@ class Sequential(Calling):
 class Concurrent(Calling):
     """Several keys at a time, each key in order: workers take the first event whose slot nobody is working on."""
 
-    def __init__(self, subscription: Subscription, batch: Batch, clock: Clock, complete: Complete) -> None:
+    def __init__(self, subscription: Subscription, batch: Answers, clock: Clock, complete: Complete) -> None:
         super().__init__(subscription, batch, clock, complete)
         self._limit = subscription.limit or contextlib.nullcontext()
 

@@ -20,7 +20,7 @@ from tidings.errors import (
     Reject,
     TransactionMisuse,
 )
-from tidings.handling.flow.settings import FREE, Flow
+from tidings.handling.flow.settings import FREE, FlowControl
 
 _INLINE_WAITS = (0.02, 0.08, 0.2)  # seconds; 3 tries in 0.3 s at most
 _FOREVER = 10**9
@@ -88,7 +88,7 @@ class Policy(msgspec.Struct, frozen=True):
     concurrency: int = 1  # keys handled at a time by one process
     on_dead: Literal["block", "pass"] = "block"  # do later events of a key wait behind a dead one?
     blocked_limit: int = 10_000  # events waiting behind others; then the group pauses and says so
-    flow: Flow = FREE  # how fast and how many at a time, and which not at all
+    flow: FlowControl = FREE  # how fast and how many at a time, and which not at all
     on_exhausted: Literal["dead", "stop", "drop"] = "dead"  # what a group does that hears a broker itself
 
     def rule(self, error: BaseException) -> Retry:
@@ -122,7 +122,7 @@ def policy(
     concurrency: int = 1,
     on_dead: Literal["block", "pass"] = "block",
     blocked_limit: int = 10_000,
-    flow: Flow = FREE,
+    flow: FlowControl = FREE,
     on_exhausted: Literal["dead", "stop", "drop"] = "dead",
 ) -> Policy:
     """A policy, checked.

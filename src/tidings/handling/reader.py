@@ -7,7 +7,7 @@ from typing import Any
 
 from tidings.clock import Clock
 from tidings.errors import Fenced
-from tidings.handling.batch import Batch
+from tidings.handling.batch import Answers
 from tidings.handling.calling import execution_of
 from tidings.handling.delivery import Item
 from tidings.handling.execution import Execution
@@ -52,7 +52,7 @@ class Reader:
         self.subscription = subscription
         self.trouble = Trouble(subscription.name)
         self.controls = controls or controls_of(subscription.policy.flow, subscription.name, clock)
-        self.batch = Batch(subscription, outgoing, clock, self.controls)
+        self.batch = Answers(subscription, outgoing, clock, self.controls)
         self.settling = Settling(subscription.name, log, self.batch, clock, metrics, subscription.group.patterns)
         self.feed = feed
         self._log = log

@@ -8,7 +8,7 @@ import msgspec
 
 from tidings.clock import Clock
 from tidings.errors import Fenced
-from tidings.handling.batch import Batch
+from tidings.handling.batch import Answers
 from tidings.handling.delivery import Item
 from tidings.handling.outgoing import Effect, divided
 from tidings.handling.report import Metrics, MetricsHook
@@ -34,7 +34,7 @@ class Settling:
         self,
         group: str,
         log: Log,
-        batch: Batch,
+        batch: Answers,
         clock: Clock,
         metrics: MetricsHook | None,
         patterns: tuple[str, ...] = (),

@@ -15,7 +15,7 @@ import msgspec
 
 from tidings.concurrency import DedicatedThread
 from tidings.errors import HandlerTimeout, unusual
-from tidings.handling.batch import Batch
+from tidings.handling.batch import Answers
 from tidings.handling.delivery import Complete, Current, Item, current
 from tidings.handling.subscription import Subscription
 from tidings.handling.watch import LOOKS
@@ -52,7 +52,9 @@ class Threaded:
     `wake` is called when a handler returns that was given up, as its key can go on then.
     """
 
-    def __init__(self, subscription: Subscription, batch: Batch, complete: Complete, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, subscription: Subscription, batch: Answers, complete: Complete, wake: Callable[[], None]
+    ) -> None:
         self._name = subscription.name
         self._call = subscription.form.caller(subscription.name)
         self._policy = subscription.policy

@@ -13,7 +13,7 @@ from typing import Any
 
 from tidings.clock import Clock
 from tidings.errors import HandlerTimeout, LogError, unusual
-from tidings.handling.batch import Batch
+from tidings.handling.batch import Answers
 from tidings.handling.delivery import Current, Item, current
 from tidings.handling.execution import Calling
 from tidings.handling.interruption import Interrupted, Interruption
@@ -40,7 +40,7 @@ class InsideTransaction:
     def __init__(
         self,
         subscription: Subscription,
-        batch: Batch,
+        batch: Answers,
         settling: Settling,
         items: list[Item],
         interruption: Interruption,
@@ -154,7 +154,7 @@ class InsideTransaction:
 class Recording(Calling):
     """`async def handler(event, tx)`: each event settled with what it recorded, before the next begins."""
 
-    def __init__(self, subscription: Subscription, batch: Batch, clock: Clock, settling: Settling, log: Log) -> None:
+    def __init__(self, subscription: Subscription, batch: Answers, clock: Clock, settling: Settling, log: Log) -> None:
         super().__init__(subscription, batch, clock, settling.complete)
         self._handler = self._call
         self._call = self._call_and_settle

@@ -18,7 +18,7 @@ DECIDE: Final = "nobody can handle it any more: 'tidings dead drop' lets it go"
 MOVE: Final = "'tidings replay' moves the group to a place the log has"
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Flaw(msgspec.Struct, frozen=True):
     """One thing that is wrong, what to do about it, and the event it is about, if it is about one."""
 
     what: str
@@ -31,7 +31,7 @@ class Examined(msgspec.Struct):
 
     events: int
     of: int
-    findings: list[Finding]
+    flaws: list[Flaw]
 
 
 class Columns(msgspec.Struct):
@@ -42,27 +42,27 @@ class Columns(msgspec.Struct):
     key: str | None
 
 
-def wrong_with(record: Record, columns: Columns, position: Position, earliest: int) -> Iterator[Finding]:
+def wrong_with(record: Record, columns: Columns, position: Position, earliest: int) -> Iterator[Flaw]:
     """What is wrong with one record; `earliest` is when the one before it was recorded."""
     if crc32(record.data) != record.checksum & DATA_CRC:
-        yield Finding("its data is not what was written", RESTORE, position)
+        yield Flaw("its data is not what was written", RESTORE, position)
     if record.recorded_at < earliest:
-        yield Finding("it was recorded before the event in front of it", RESTORE, position)
+        yield Flaw("it was recorded before the event in front of it", RESTORE, position)
     try:
         envelope = envelope_of(record, position)
     except (LogDamaged, ValueError):
-        yield Finding("its envelope is not what was written", RESTORE, position)
+        yield Flaw("its envelope is not what was written", RESTORE, position)
         return
     if (envelope.id, envelope.source, envelope.key) != (columns.id, columns.source, columns.key):
-        yield Finding("it is found by another id, source or key than its envelope says", RESTORE, position)
+        yield Flaw("it is found by another id, source or key than its envelope says", RESTORE, position)
     if record.slot != slot_of(envelope.key or record.stream or envelope.id):
-        yield Finding("it lies in another slot than its key", RESTORE, position)
+        yield Flaw("it lies in another slot than its key", RESTORE, position)
 
 
-def broken_stream(stream: str, first: int, last: int, count: int, known: int | None) -> Finding | None:
+def broken_stream(stream: str, first: int, last: int, count: int, known: int | None) -> Flaw | None:
     """A stream with a hole, or whose newest version is not the one that is known."""
     if last - first + 1 != count:
-        return Finding(f"stream {stream!r} has {count} events from version {first} to {last}", RESTORE)
+        return Flaw(f"stream {stream!r} has {count} events from version {first} to {last}", RESTORE)
     if known != last:
-        return Finding(f"stream {stream!r} ends at version {last}, and is known to be at {known}", RESTORE)
+        return Flaw(f"stream {stream!r} ends at version {last}, and is known to be at {known}", RESTORE)
     return None

@@ -41,7 +41,7 @@ async def main(folder: Path) -> None:
     for first in range(number, number + 1000, 100):
         await append(log, first, 100)
     say("again", "recorded")
-    findings = [finding.what async for step in log.verify() for finding in step.findings]
+    findings = [finding.what async for step in log.verify() for finding in step.flaws]
     say("file", findings or "sound")
     await log.close()
 

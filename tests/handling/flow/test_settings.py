@@ -8,7 +8,7 @@ from tests.handling.stage import OrderCreated
 from tidings import App, Batch, Breaker, Debounce, Rate, Throttle
 from tidings.errors import ConfigurationError
 from tidings.handling.flow.checking import flow
-from tidings.handling.flow.settings import FREE, Flow
+from tidings.handling.flow.settings import FREE, FlowControl
 
 
 @pytest.mark.parametrize(
@@ -78,11 +78,11 @@ def test_a_group_that_says_nothing_is_free() -> None:
     assert flow() is FREE
     assert FREE.is_free
     assert FREE.sentences() == []
-    assert not Flow(rate=Rate(1)).is_free
+    assert not FlowControl(rate=Rate(1)).is_free
 
 
 def test_each_setting_says_itself() -> None:
-    every = Flow(
+    every = FlowControl(
         Rate(100),
         Throttle(1, 10.0),
         Debounce(2.0, longest=60.0),

@@ -8,7 +8,7 @@ from tidings.brokers import Arrival, Capabilities, Inbox
 from tidings.clock import Clock
 from tidings.errors import ConfigurationError, HandlingError
 from tidings.events import Event
-from tidings.handling.batch import Batch
+from tidings.handling.batch import Answers
 from tidings.handling.delivery import Item
 from tidings.handling.direct.arrivals import Arrivals
 from tidings.handling.execution import Concurrent, Execution, Sequential
@@ -28,14 +28,14 @@ class Stopped(HandlingError):
     """A group has given an event up, and was told to stop then."""
 
 
-class DirectBatch(Batch):
+class DirectAnswers(Answers):
     """Answers without a ledger: nobody waits behind an event that failed."""
 
     def effects_of(self, item: Item, result: Any) -> list[Effect]:
         """As for a log, but now: there is nothing that would keep a timer.
 
         Raises:
-            ConfigurationError: it is to be published later; or see `Batch`.
+            ConfigurationError: it is to be published later; or see `Answers`.
         """
         return self._now(super().effects_of(item, result))
 
@@ -43,7 +43,7 @@ class DirectBatch(Batch):
         """The same for a call with several events.
 
         Raises:
-            ConfigurationError: one is to be published later; or see `Batch`.
+            ConfigurationError: one is to be published later; or see `Answers`.
         """
         return self._now(super().effects_of_many(items, result))
 
@@ -76,7 +76,7 @@ class Lane:
         inbox: Inbox,
         capabilities: Capabilities,
         arrivals: Arrivals,
-        batch: DirectBatch,
+        batch: DirectAnswers,
         outlet: Outlet,
         clock: Clock,
         metrics: MetricsHook | None,
@@ -194,7 +194,7 @@ class Lane:
 
 
 def _execution(
-    subscription: Subscription, batch: Batch, arrivals: Arrivals, clock: Clock, wake: Callable[[], None]
+    subscription: Subscription, batch: Answers, arrivals: Arrivals, clock: Clock, wake: Callable[[], None]
 ) -> Execution:
     form = subscription.form
     if form.takes_list:

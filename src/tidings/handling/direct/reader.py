@@ -12,7 +12,7 @@ from tidings.errors import Fenced
 from tidings.events import Catalog
 from tidings.handling.delivery import Item
 from tidings.handling.direct.arrivals import Arrivals
-from tidings.handling.direct.lane import DirectBatch, Lane, Outlet, Stopped
+from tidings.handling.direct.lane import DirectAnswers, Lane, Outlet, Stopped
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.report import MetricsHook, say
 from tidings.handling.subscription import Subscription
@@ -118,7 +118,7 @@ class DirectReader:
             policy = msgspec.structs.replace(subscription.policy, concurrency=-(-concurrency // count))
             subscription = msgspec.structs.replace(subscription, policy=policy)
         capabilities, clock = self._broker.capabilities, self._clock
-        batches = [DirectBatch(subscription, self._outgoing, clock) for _ in range(count)]
+        batches = [DirectAnswers(subscription, self._outgoing, clock) for _ in range(count)]
         return [
             Lane(subscription, inbox, capabilities, arrivals, batch, self._outlet, clock, self._metrics)
             for batch in batches

@@ -11,7 +11,7 @@ import msgspec
 from tidings.clock import Clock
 from tidings.concurrency import DedicatedThread
 from tidings.errors import CircuitOpen, HandlerTimeout, unusual
-from tidings.handling.batch import Batch
+from tidings.handling.batch import Answers
 from tidings.handling.delivery import Complete, Current, Item, current, handled
 from tidings.handling.execution import answerable
 from tidings.handling.flow import settings
@@ -25,7 +25,7 @@ _Outcome = tuple[list[Effect], BaseException | None, int]  # effects, error, cal
 class Batched:
     """`async def handler(events: list[...])`. Parked events come back alone, each in a list of its own."""
 
-    def __init__(self, subscription: Subscription, batch: Batch, clock: Clock, complete: Complete) -> None:
+    def __init__(self, subscription: Subscription, batch: Answers, clock: Clock, complete: Complete) -> None:
         self.left: list[Item] = []
         self._name = subscription.name
         self._policy = subscription.policy
@@ -165,7 +165,7 @@ class BatchedInThread(Batched):
     """
 
     def __init__(
-        self, subscription: Subscription, batch: Batch, clock: Clock, complete: Complete, wake: Callable[[], None]
+        self, subscription: Subscription, batch: Answers, clock: Clock, complete: Complete, wake: Callable[[], None]
     ) -> None:
         super().__init__(subscription, batch, clock, complete)
         self._wake = wake

@@ -4,10 +4,10 @@ import time
 from typing import Any
 
 from tidings.clock import Clock
-from tidings.handling.batch import Batch
+from tidings.handling.batch import Answers
 from tidings.handling.delivery import Current, Item
 from tidings.handling.flow.batched import Batched
-from tidings.handling.flow.settings import Batch as BatchSetting
+from tidings.handling.flow.settings import Batch
 from tidings.handling.interruption import Interruption
 from tidings.handling.settling import Settling, Unsettled
 from tidings.handling.subscription import Subscription
@@ -21,7 +21,7 @@ class InsideBatch(InsideTransaction):
     def __init__(
         self,
         subscription: Subscription,
-        batch: Batch,
+        batch: Answers,
         settling: Settling,
         items: list[Item],
         interruption: Interruption,
@@ -29,7 +29,7 @@ class InsideBatch(InsideTransaction):
         super().__init__(subscription, batch, settling, items, interruption)
         many = self._many = subscription.form.caller(subscription.name)
         self._call = lambda item, tx: many([item], tx)
-        self._size = (subscription.policy.flow.batch or BatchSetting()).size
+        self._size = (subscription.policy.flow.batch or Batch()).size
 
     def _together(self, tx: Any, cell: Current) -> int:
         until = time.monotonic() + TURN
@@ -58,7 +58,7 @@ class InsideBatch(InsideTransaction):
 class RecordingBatch(Batched):
     """`async def handler(events: list[...], tx)`: each batch settled with what it recorded, before the next begins."""
 
-    def __init__(self, subscription: Subscription, batch: Batch, clock: Clock, settling: Settling, log: Log) -> None:
+    def __init__(self, subscription: Subscription, batch: Answers, clock: Clock, settling: Settling, log: Log) -> None:
         super().__init__(subscription, batch, clock, settling.complete)
         self._settling = settling
         self._log = log

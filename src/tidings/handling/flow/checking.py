@@ -10,7 +10,7 @@ from tidings.handling.flow.settings import (
     Batch,
     Breaker,
     Debounce,
-    Flow,
+    FlowControl,
     Priority,
     Rate,
     Throttle,
@@ -29,7 +29,7 @@ def flow(
     priority: Priority | None = None,
     singleton: bool = False,
     concurrency: int = 1,
-) -> Flow:
+) -> FlowControl:
     """The flow of a group, checked.
 
     Raises:
@@ -52,7 +52,7 @@ def flow(
             raise ConfigurationError(f"{name}={setting!r} is no {kind.__name__}: give one, as in {_EXAMPLES[name]}")
     if priority is not None and not callable(priority) and not isinstance(priority, Mapping):
         raise ConfigurationError(f"priority={priority!r} ranks nothing: give a function of the data, or numbers by key")
-    made = Flow(rate, throttle, debounce, batch, breaker, priority, singleton)
+    made = FlowControl(rate, throttle, debounce, batch, breaker, priority, singleton)
     quarrel = _quarrel(made, concurrency)
     if quarrel is not None:
         raise ConfigurationError(quarrel)
@@ -68,14 +68,14 @@ _EXAMPLES = {
 }
 
 
-def quarrel_over(flow: Flow, name: str, *, uses_tx: bool, concurrency: int) -> str | None:
+def quarrel_over(flow: FlowControl, name: str, *, uses_tx: bool, concurrency: int) -> str | None:
     """Why this flow does not suit its handler, if it does not."""
     if flow.has_priority and uses_tx:
         return f"{name} takes tx and priority=: with tx the order is the log's; leave one of them out"
     return _quarrel(flow, concurrency)
 
 
-def _quarrel(flow: Flow, concurrency: int) -> str | None:
+def _quarrel(flow: FlowControl, concurrency: int) -> str | None:
     """Which settings do not go together, if any do not."""
     if flow.debounce is not None and flow.throttle is not None:
         return "throttle= takes a key's first event and debounce= its last: use one of them"

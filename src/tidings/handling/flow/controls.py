@@ -6,7 +6,7 @@ from tidings.clock import Clock
 from tidings.errors import CircuitOpen, Conflict, ContractError, Reject
 from tidings.handling.flow.circuit import Circuit
 from tidings.handling.flow.meter import Meter
-from tidings.handling.flow.settings import Flow
+from tidings.handling.flow.settings import FlowControl
 from tidings.handling.flow.sieve import Sieve
 
 _VERDICTS = (Reject, Conflict, ContractError, CircuitOpen)  # they say nothing of what the handler depends on
@@ -15,7 +15,7 @@ _VERDICTS = (Reject, Conflict, ContractError, CircuitOpen)  # they say nothing o
 class Controls:
     """One group's meter, sieve and circuit, where it has them."""
 
-    def __init__(self, flow: Flow, group: str, clock: Clock) -> None:
+    def __init__(self, flow: FlowControl, group: str, clock: Clock) -> None:
         self.flow = flow
         self.group = group
         self.meter = None if flow.rate is None else Meter(flow.rate, clock)
@@ -37,6 +37,6 @@ class Controls:
         return not self.is_shut and (self.meter is None or self.meter.take(1) == 1)
 
 
-def controls_of(flow: Flow, group: str, clock: Clock) -> Controls | None:
+def controls_of(flow: FlowControl, group: str, clock: Clock) -> Controls | None:
     """The controls of a group; None for one whose flow is free."""
     return None if flow.is_free else Controls(flow, group, clock)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from tidings.clock import Clock
-from tidings.handling.batch import Batch
+from tidings.handling.batch import Answers
 from tidings.handling.delivery import Item
 from tidings.handling.flow.controls import Controls
 from tidings.handling.flow.holding import Hold
@@ -24,7 +24,7 @@ class Gate:
     """Which events go on to the handler now, how many, and after what wait."""
 
     def __init__(
-        self, controls: Controls, batch: Batch, clock: Clock, rest: Rest, is_called: Callable[[], bool]
+        self, controls: Controls, batch: Answers, clock: Clock, rest: Rest, is_called: Callable[[], bool]
     ) -> None:
         """`is_called`: is the reader to stop, or to claim anew? Its `rest` ends then, as it does with any news."""
         flow = controls.flow

@@ -3,7 +3,7 @@
 import msgspec
 
 from tidings.clock import Clock
-from tidings.handling.batch import Batch
+from tidings.handling.batch import Answers
 from tidings.handling.delivery import Item
 from tidings.handling.flow.settings import Debounce
 from tidings.log import Parked
@@ -24,7 +24,7 @@ class Quiet:
     What is known here is in the ledger too, so a new owner of a lane begins with `recall`.
     """
 
-    def __init__(self, debounce: Debounce, batch: Batch, clock: Clock) -> None:
+    def __init__(self, debounce: Debounce, batch: Answers, clock: Clock) -> None:
         self._debounce = debounce
         self._batch = batch
         self._clock = clock

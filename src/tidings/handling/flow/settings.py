@@ -130,7 +130,7 @@ class Breaker(msgspec.Struct, frozen=True):
         )
 
 
-class Flow(msgspec.Struct, frozen=True):
+class FlowControl(msgspec.Struct, frozen=True):
     """What one group has said of its flow; nothing, for most."""
 
     rate: Rate | None = None
@@ -174,7 +174,7 @@ class Flow(msgspec.Struct, frozen=True):
         return getattr(self.priority, "__qualname__", type(self.priority).__name__)
 
 
-FREE = Flow()
+FREE = FlowControl()
 
 
 def _seconds(seconds: float) -> str:

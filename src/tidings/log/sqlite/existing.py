@@ -32,7 +32,7 @@ _BEGIN_FIRST = (
 _ENDED = "the transaction has ended that the event was to be part of: publish before it is committed or rolled back"
 
 
-class ExistingTransaction(OpenTransaction):
+class JoinedTransaction(OpenTransaction):
     """`tx` on a connection of the user's own: statements and events run at once, and it reads its own writes."""
 
     __slots__ = ("_is_over", "_threads", "ids")
@@ -73,10 +73,10 @@ class ExistingTransaction(OpenTransaction):
 @contextlib.contextmanager
 def existing_transaction(
     connection: object, threads: Threads, sidecar: Sidecar, *, may_open: bool
-) -> Iterator[ExistingTransaction]:
+) -> Iterator[JoinedTransaction]:
     """A block that joins the transaction of `connection`, or opens one and commits it; see `Log.existing`."""
     checked = _checked(connection, threads)
-    tx = ExistingTransaction(checked, threads)
+    tx = JoinedTransaction(checked, threads)
     try:
         if tx.is_open:
             yield tx
@@ -98,7 +98,7 @@ def _announce(connection: sqlite3.Connection, threads: Threads) -> None:
 
 
 @contextlib.contextmanager
-def _opened(tx: ExistingTransaction, connection: sqlite3.Connection, path: str) -> Iterator[None]:
+def _opened(tx: JoinedTransaction, connection: sqlite3.Connection, path: str) -> Iterator[None]:
     with _plain(connection, path):
         connection.execute("BEGIN IMMEDIATE")
     try:
@@ -110,7 +110,7 @@ def _opened(tx: ExistingTransaction, connection: sqlite3.Connection, path: str) 
         _commit(tx, connection, path)
 
 
-def _commit(tx: ExistingTransaction, connection: sqlite3.Connection, path: str) -> None:
+def _commit(tx: JoinedTransaction, connection: sqlite3.Connection, path: str) -> None:
     try:
         connection.execute("COMMIT")
     except sqlite3.Error as error:

@@ -19,7 +19,7 @@ from tidings.log.retention import Cut, Disk, Survey, Trimmed
 from tidings.log.slices import ALL, ANY, Appended, Expect, Slice, Where
 from tidings.log.sqlite import lineage, reading, retention
 from tidings.log.sqlite.backup import back_up, shrink
-from tidings.log.sqlite.existing import ExistingTransaction, existing_transaction
+from tidings.log.sqlite.existing import JoinedTransaction, existing_transaction
 from tidings.log.sqlite.opening import Parts, open_parts
 from tidings.log.sqlite.schema import tip_of
 from tidings.log.sqlite.session import Session
@@ -280,7 +280,7 @@ class SqliteLog:
         if not await self.threads.write(run, exclusive=True):
             _say_passed_over(tx)
 
-    def existing(self, connection: object, *, may_open: bool = True) -> AbstractContextManager[ExistingTransaction]:
+    def existing(self, connection: object, *, may_open: bool = True) -> AbstractContextManager[JoinedTransaction]:
         """Events in a transaction of a `sqlite3.Connection` to this file; see `Log.existing`."""
         return existing_transaction(connection, self.threads, self._sidecar, may_open=may_open)
 

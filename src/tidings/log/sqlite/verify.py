@@ -11,7 +11,7 @@ from tidings.errors import LogDamaged
 from tidings.log.position import Epoch
 from tidings.log.record import Record
 from tidings.log.sqlite.schema import epochs, tip_of
-from tidings.log.verifying import DECIDE, MOVE, RESTORE, Columns, Examined, Finding, broken_stream, wrong_with
+from tidings.log.verifying import DECIDE, MOVE, RESTORE, Columns, Examined, Flaw, broken_stream, wrong_with
 
 _SPAN = 1000  # orders a step
 _MOST = 20  # lines of SQLite's own report
@@ -60,31 +60,31 @@ def _count(connection: sqlite3.Connection, tip: int) -> int:
     return int(row[0])
 
 
-def _structure(connection: sqlite3.Connection) -> list[Finding]:
+def _structure(connection: sqlite3.Connection) -> list[Flaw]:
     """What SQLite says of pages, indexes and constraints."""
     try:
         rows = connection.execute(f"PRAGMA integrity_check({_MOST})").fetchall()
     except sqlite3.Error as error:
         rows = [(str(error),)]
-    return [Finding(f"the file: {line}", RESTORE) for (line,) in rows if line != "ok"]
+    return [Flaw(f"the file: {line}", RESTORE) for (line,) in rows if line != "ok"]
 
 
 def _records(connection: sqlite3.Connection, epoch: Epoch, tip: int, of: int) -> Iterator[Examined]:
     after = seen = earliest = 0
     while after < tip:
         end = min(_before_next(connection, after, tip) + _SPAN, tip)
-        findings: list[Finding] = []
-        for row in _rows(connection, epoch, after, end, findings):
+        flaws: list[Flaw] = []
+        for row in _rows(connection, epoch, after, end, flaws):
             record, columns = Record(*row[:10]), Columns(*row[10:])
-            findings += wrong_with(record, columns, epoch.position(record.order), earliest)
+            flaws += wrong_with(record, columns, epoch.position(record.order), earliest)
             earliest = max(earliest, record.recorded_at)
             seen += 1
         after = end
-        yield Examined(seen, of, findings)
+        yield Examined(seen, of, flaws)
 
 
 def _rows(
-    connection: sqlite3.Connection, epoch: Epoch, after: int, end: int, findings: list[Finding]
+    connection: sqlite3.Connection, epoch: Epoch, after: int, end: int, flaws: list[Flaw]
 ) -> list[tuple[Any, ...]]:
     """The rows of some orders; where a page cannot be read, all that can be had one by one."""
     try:
@@ -95,7 +95,7 @@ def _rows(
         try:
             rows += connection.execute(_ROWS, (order - 1, order)).fetchall()
         except sqlite3.Error as error:
-            findings.append(Finding(f"it cannot be read: {error}", RESTORE, epoch.position(order)))
+            flaws.append(Flaw(f"it cannot be read: {error}", RESTORE, epoch.position(order)))
     return rows
 
 
@@ -108,15 +108,15 @@ def _before_next(connection: sqlite3.Connection, after: int, tip: int) -> int:
     return tip if found is None else int(found) - 1
 
 
-def _relations(connection: sqlite3.Connection, epoch: Epoch) -> Iterator[Finding]:
+def _relations(connection: sqlite3.Connection, epoch: Epoch) -> Iterator[Flaw]:
     """Streams without holes, parked events that are there, lanes that are within the log."""
     try:
         for row in connection.execute(_STREAMS):
             if (finding := broken_stream(*row)) is not None:
                 yield finding
         for group, order in connection.execute(_PARKED):
-            yield Finding(f"{group} has set it aside, and it is not in the log", DECIDE, epoch.position(order))
+            yield Flaw(f"{group} has set it aside, and it is not in the log", DECIDE, epoch.position(order))
         for group, lane, order in connection.execute(_LANES):
-            yield Finding(f"lane {lane} of {group} stands past the end of the log, at {order}", MOVE)
+            yield Flaw(f"lane {lane} of {group} stands past the end of the log, at {order}", MOVE)
     except sqlite3.Error as error:
-        yield Finding(f"streams and groups cannot all be read: {error}", RESTORE)
+        yield Flaw(f"streams and groups cannot all be read: {error}", RESTORE)
