@@ -37,8 +37,8 @@ fix: $(READY)  ## format, and mend what the linter can mend
 bench: .venv/bench  ## measure against peers and limits, and print the table
 	@$(PY) -m benchmarks $(ARGS)
 
-chaos: $(READY) servers  ## the crash and trial tests with large counts (TIDINGS_TRIALS=1000, TIDINGS_SEED=...)
-	@TIDINGS_TRIALS=$${TIDINGS_TRIALS:-1000} $(PY) -m pytest -m "chaos or trials" --timeout 7200 $(ARGS)
+chaos: $(READY) servers  ## the crash and trial tests with large counts and chance of their own (TIDINGS_TRIALS=1000, TIDINGS_SEED=random)
+	@TIDINGS_TRIALS=$${TIDINGS_TRIALS:-1000} TIDINGS_SEED=$${TIDINGS_SEED:-random} $(PY) -m pytest -m "chaos or trials" --timeout 7200 $(ARGS)
 
 servers: $(READY)  ## install the servers that tests start for themselves, as root on Debian; elsewhere say what is missing
 	@$(PY) -m tests.servers.install

@@ -216,6 +216,22 @@ async def test_an_event_is_completed_with_what_is_given_beside_it(app: App) -> N
     assert (made.id, made.key, made.subject, made.headers, made.source) == ("1", "k", "s", {"tenant": "n"}, "x")
 
 
+async def test_an_id_of_ones_own_is_kept_by_publish_and_not_by_a_handlers_return(app: App) -> None:
+    mine = Event(id="mine", source="shop", type="order:seen")
+
+    @app.on(group="g")
+    async def see(order: OrderCreated) -> Event:
+        await app.publish(mine)
+        return mine
+
+    async with app.running():
+        cause = await app.publish(OrderCreated(1))
+        await caught_up(app, "g")
+        seen = await recorded(app.log, "order:seen")
+
+    assert [each.id for each in seen] == ["mine", derived_id(cause.id, "shop", "g", "0")]
+
+
 async def test_a_type_with_a_contract_of_its_own_is_published_by_value(new_app: NewApp) -> None:
     @dataclasses.dataclass
     class Shipment:

@@ -86,7 +86,8 @@ class Composition:
     ) -> Callable[[AnyHandler], AnyHandler]:
         """Have a function handle events: names, patterns or `@event` classes; none: what its annotation says.
 
-        What it returns is published when its work is committed. The group is `<app>.<function>` unless named; a new one
+        What it returns is published when its work is committed, under ids that come out the same when it is run again;
+        those of an `Event` that is returned are no exception. The group is `<app>.<function>` unless named; a new one
         begins at `start`: the log's beginning, its end, or a position. The rest is its `Policy`. A call may take
         `timeout` seconds, 60 unless said; that of a plain function with `tx`, for which everybody who writes has to
         wait, 0.25.

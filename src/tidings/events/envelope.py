@@ -48,6 +48,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     Making one checks nothing, because the hot path makes many from what was checked before. What comes from outside,
     or from a user's hand, goes through `checked()`.
+
+    One that a handler returns is recorded under an id that derives from what the handler was given, whatever id it was
+    made with: a handler that is run again publishes the same events, and not others. An id of your own is kept by
+    `await app.publish(event)`, in a handler too; it is then not part of the handler's commit.
     """
 
     id: str = msgspec.field(default_factory=new_id)  # with `source`, what makes two events the same event

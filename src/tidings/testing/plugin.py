@@ -57,4 +57,5 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 
 @functools.cache
 def _seed() -> int:
-    return int(os.environ.get("TIDINGS_SEED") or random.SystemRandom().randrange(2**32))
+    asked = os.environ.get("TIDINGS_SEED", "")
+    return random.SystemRandom().randrange(2**32) if asked in ("", "random") else int(asked)
