@@ -144,13 +144,14 @@ class Reader:
     async def _claim(self) -> None:
         """Begin under the lease that is had now."""
         lease = await self._leased()
-        if not self._is_had(lease):
+        is_same = self._is_had(lease)
+        if not is_same:
             facts = {"member": self.member, "lanes": len(lease.lanes), "fence": lease.fence}
             say(logging.INFO, "claim", group=self.subscription.name, **facts)
         self.settling.begin(lease)
         self._is_behind = False
         if self._gathering is not None:
-            self._gathering.restart(self.settling.cursor)
+            self._gathering.restart(self.settling.cursor, self._gathering.since if is_same else None)
         await self._recall()
 
     async def _leased(self) -> Lease:
@@ -216,8 +217,9 @@ class Reader:
             items = self._wanted(fetched.slice.records and self.feed.own(fetched, self._hears), lease)
             gathering.add(items, order_in(fetched.slice.upto))
             at_head = fetched.slice.at_head
+        since = gathering.since
         if not await self._run(gathering.take()):
-            gathering.restart(settling.cursor)
+            gathering.restart(settling.cursor, since)
             return True
         await self._move(lease, gathering.low, blocked, at_head=at_head)
         return not (at_head and gathering.wants_more) or settling.position(gathering.upto) < self._log.bell.tip

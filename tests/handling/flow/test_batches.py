@@ -24,6 +24,7 @@ from tests.handling.stage import (
 from tidings import App, Batch, Breaker, Delivery, Event, Reject, Retry
 from tidings.clock import ManualClock
 from tidings.errors import ConfigurationError
+from tidings.log.group import Group
 
 QUICK = Retry(attempts=2, inline=1)
 
@@ -68,6 +69,27 @@ async def test_full_batches_are_called_at_once_and_the_rest_after_a_wait(app: Ap
         await caught_up(app)
 
     assert heard[2] == list(range(20, 25))
+
+
+async def test_a_change_elsewhere_has_no_batch_wait_anew(app: App) -> None:
+    heard = listening(app, batch=Batch(size=10, wait=5.0))
+
+    async with app.running():
+        running: Any = app._running
+        (reader,) = running.readers
+
+        async def has_read() -> bool:
+            return bool(reader._gathering.wait()) and not reader._is_told
+
+        await app.publish_many(orders(0, 3))
+        await until(has_read, app.log)
+        pass_time(app, 3.0)
+        await app.log.ledger.join(Group("other", ("order:*",)))
+        await until(has_read, app.log)
+        pass_time(app, 2.0)
+        await heard.reach(1)
+
+    assert heard == [[0, 1, 2]]
 
 
 async def test_events_that_come_singly_are_gathered(app: App) -> None:

@@ -18,15 +18,22 @@ class Gathering:
         self._clock = clock
         self._items: list[Item] = []
         self._since = 0.0  # when the first of them was read
+        self._before: float | None = None  # the same of what is to be read again
 
-    def restart(self, cursor: int) -> None:
-        """Forget what was read; begin after `cursor`."""
-        self.upto, self._items = cursor, []
+    def restart(self, cursor: int, since: float | None = None) -> None:
+        """Forget what was read; begin after `cursor`. What is read again has been waiting `since` then."""
+        self.upto, self._items, self._before = cursor, [], since
+
+    @property
+    def since(self) -> float | None:
+        """Since when the first event waits; None when none does."""
+        return self._since if self._items else self._before
 
     def add(self, items: list[Item], upto: int) -> None:
         """These were read, and the log up to here."""
         if items and not self._items:
-            self._since = self._clock.monotonic()
+            self._since = self._clock.monotonic() if self._before is None else self._before
+            self._before = None
         self._items += items
         self.upto = upto
 
