@@ -75,6 +75,11 @@ def begin(folder: Path, environment: dict[str, str]) -> Iterator[Callable[..., s
         process.wait(10)
 
 
+def rows_of(told: subprocess.CompletedProcess[str]) -> list[list[str]]:
+    """The rows of what a pipe was given, below the names of the columns."""
+    return [line.split("\t") for line in told.stdout.splitlines()[1:]]
+
+
 def until(reached: Callable[[], object], what: str, *, within: float = 30.0) -> None:
     """Wait for something to become true, with a limit."""
     limit = time.monotonic() + within

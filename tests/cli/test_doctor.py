@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Tidings
+from tests.cli.conftest import Tidings, rows_of
 
 
 def test_nothing_is_found_and_the_code_is_0(tidings: Tidings) -> None:
@@ -22,7 +22,8 @@ def test_a_fault_is_told_with_its_cure_and_the_code_is_1(tidings: Tidings, folde
     document = json.loads(tidings("doctor", "--json").stdout)
 
     assert told.returncode == 1
-    severity, subject, what, cure = told.stdout.rstrip("\n").split("\t")
+    ((severity, subject, what, cure),) = rows_of(told)
+    assert told.stdout.startswith("severity\tsubject\twhat\tcure\n")
     assert {"severity": severity, "subject": subject, "what": what, "cure": cure} == document
     assert cure == f"chmod 600 {folder / 'orders.db'}"
 
@@ -31,7 +32,7 @@ def test_a_note_alone_is_no_failure(tidings: Tidings) -> None:
     told = tidings("doctor", "--app", "shop:app", TIDINGS_LOG="sqlite:///x.db")
 
     assert told.returncode == 0
-    assert told.stdout.startswith("note\tTIDINGS_LOG\t")
+    assert rows_of(told)[0][:2] == ["note", "TIDINGS_LOG"]
 
 
 @pytest.mark.parametrize(
@@ -69,5 +70,5 @@ def test_several_applications_and_none(tidings: Tidings, folder: Path) -> None:
 def test_a_log_that_is_not_there(tidings: Tidings) -> None:
     found = json.loads(tidings("doctor", "--url", "sqlite:///nowhere.db", "--json").stdout)
 
-    assert "there is no log at sqlite:///nowhere.db" in found["what"]
+    assert "no such log: sqlite:///nowhere.db" in found["what"]
     assert found["cure"].startswith("correct the URL")

@@ -68,5 +68,5 @@ def test_a_failure_is_one_sentence_and_a_traceback_only_with_debug(tidings: Tidi
 
     assert plain.returncode == 1
     assert plain.stderr.count("\n") == 1
-    assert plain.stderr.startswith("tidings: there is no log at sqlite:///nowhere.db")
+    assert plain.stderr.startswith("tidings: no such log: sqlite:///nowhere.db")
     assert "Traceback" in debug.stderr

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import APP, Tidings
+from tests.cli.conftest import APP, Tidings, rows_of
 
 
 @pytest.fixture
@@ -19,14 +19,14 @@ def filled(tidings: Tidings) -> Tidings:
 
 
 def names(tidings: Tidings, *words: str) -> list[str]:
-    return [line.split("\t")[2] for line in tidings("tail", *words).stdout.splitlines()]
+    return [row[2] for row in rows_of(tidings("tail", *words))]
 
 
 def test_a_dry_run_tells_what_would_go_and_who_holds_the_rest(filled: Tidings) -> None:
     told = filled("trim", "debug:**", "--size", "1 B", "--dry-run")
     document = json.loads(filled("trim", "debug:**", "--size", "1 B", "--dry-run", "--json").stdout)
 
-    rule, rest = [line.split("\t") for line in told.stdout.splitlines()]
+    rule, rest = rows_of(told)
     assert rule[:3] == ["debug:**", "size='1 B'", "3"]
     assert (rule[5], rule[7]) == ("3", "-")
     assert (rest[0], rest[2]) == ("everything else", "1")

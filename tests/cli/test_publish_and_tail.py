@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
 
-from tests.cli.conftest import Tidings, until
+from tests.cli.conftest import Tidings, rows_of, until
 
 ORDER = '{"order_id": 1, "customer": "ada", "total": "39.90"}'
 
@@ -34,7 +34,7 @@ def test_data_that_does_not_fit_its_contract_is_not_published(tidings: Tidings) 
     assert misfit.returncode == no_json.returncode == 1
     assert "order:created version 2 does not fit its contract at $.order_id" in misfit.stderr
     assert "is no JSON" in no_json.stderr
-    assert tidings("tail").stdout == ""
+    assert rows_of(tidings("tail")) == []
 
 
 def test_data_comes_from_the_input_too_with_key_subject_and_headers(tidings: Tidings) -> None:
@@ -61,17 +61,17 @@ def test_a_bare_log_is_enough(tidings: Tidings) -> None:
     told = tidings("publish", "order:created", "[]", "--url", "sqlite:///orders.db")
 
     assert told.returncode == 0
-    assert len(tidings("tail", "--url", "sqlite:///orders.db").stdout.splitlines()) == 2
+    assert len(rows_of(tidings("tail", "--url", "sqlite:///orders.db"))) == 2
 
 
 def test_tail_chooses_by_pattern_place_and_number(tidings: Tidings) -> None:
     for name in ("order:a", "stock:b", "order:c"):
         tidings("publish", name, "1")
-    rows = [line.split("\t") for line in tidings("tail").stdout.splitlines()]
+    rows = rows_of(tidings("tail"))
     time, position = rows[1][:2]
 
     def names(*words: str) -> list[str]:
-        return [line.split("\t")[2] for line in tidings("tail", *words).stdout.splitlines()]
+        return [row[2] for row in rows_of(tidings("tail", *words))]
 
     assert [row[2] for row in rows] == ["order:a", "stock:b", "order:c"]
     assert names("order:*") == ["order:a", "order:c"]

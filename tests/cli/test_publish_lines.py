@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.cli.conftest import Tidings
+from tests.cli.conftest import Tidings, rows_of
 
 
 def line(number: int) -> str:
@@ -21,7 +21,7 @@ def test_each_line_is_an_event_and_the_same_again_is_recorded_once(tidings: Tidi
 
     assert (first.returncode, first.stdout, first.stderr) == (0, "published 1,200 events\n", "")
     assert json.loads(again.stdout) == {"published": 1200, "rejected": 0}
-    assert len(tidings("tail").stdout.splitlines()) == 1200
+    assert len(rows_of(tidings("tail"))) == 1200
 
 
 def test_with_a_name_each_line_is_data_of_its_contract(tidings: Tidings) -> None:
@@ -53,7 +53,7 @@ def test_strict_ends_at_the_first_bad_line(tidings: Tidings) -> None:
     told = tidings("publish", "--stdin", "--strict", given=f"{line(1)}\n{{\n{line(2)}\n")
 
     assert told.returncode == 1
-    assert len(tidings("tail").stdout.splitlines()) == 1
+    assert len(rows_of(tidings("tail"))) == 1
 
 
 def test_a_bare_log_is_enough(tidings: Tidings) -> None:
@@ -62,11 +62,12 @@ def test_a_bare_log_is_enough(tidings: Tidings) -> None:
     told = tidings("publish", "--stdin", "--url", "sqlite:///orders.db", given=line(1))
 
     assert (told.returncode, told.stdout) == (0, "published 1 event\n")
-    assert len(tidings("tail").stdout.splitlines()) == 2
+    assert len(rows_of(tidings("tail"))) == 2
 
 
 def test_calls_that_make_no_sense_exit_with_2(tidings: Tidings) -> None:
     assert tidings("publish").returncode == 2
-    assert tidings("publish", "a:b", "1", "--strict").returncode == 2
+    assert tidings("publish", "a:b", "1", "--rejects", "bad").returncode == 2
+    assert tidings("publish", "--stdin", "--delay", "5m").returncode == 2
     assert tidings("publish", "a:b", "1", "--stdin").returncode == 2
     assert tidings("publish", "--stdin", "--key", "k").returncode == 2

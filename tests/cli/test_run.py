@@ -11,7 +11,7 @@ from subprocess import Popen
 
 import pytest
 
-from tests.cli.conftest import Tidings, until
+from tests.cli.conftest import APP, Tidings, until
 
 Begin = Callable[..., Popen[str]]
 SLOW = """
@@ -114,3 +114,17 @@ def test_what_is_put_together_wrongly_is_said_once(tidings: Tidings, folder: Pat
 
     assert "empty:app has no handlers" in tidings("run", "empty:app").stderr
     assert "which 2 processes cannot share" in tidings("run", "memory:app", "--workers", "2").stderr
+
+
+def test_a_handler_that_blocks_the_event_loop_is_named(tidings: Tidings, begin: Begin, folder: Path) -> None:
+    blocking = (
+        "\nimport time\n\n@app.on('door:opened')\nasync def ring(door: dict) -> None:\n"
+        "    while 'blocked group=' not in open('output').read():\n        time.sleep(0.01)\n"
+    )
+    (folder / "shop.py").write_text(APP + blocking)
+    tidings("publish", "door:opened", "{}")
+
+    begin("run")
+
+    until(lambda: "blocked group=orders.ring at" in (folder / "output").read_text(), "the handler is named")
+    assert "write ring as a plain 'def'" in (folder / "output").read_text()

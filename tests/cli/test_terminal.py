@@ -78,7 +78,7 @@ def test_a_table_has_aligned_numbers_and_fits(terminal: Terminal) -> None:
 
     assert all(len(line) <= 80 for line in lines)
     assert lines[0].split() == ["group", "state", "lag", "dead", "reason"]
-    ends = [line.index(number) + len(number) for line, number in zip(lines[2:4], ("1,234,567", "     8"), strict=True)]
+    ends = [line.index(number) + len(number) for line, number in zip(lines[1:3], ("1,234,567", "     8"), strict=True)]
     assert ends[0] == ends[1]
 
 
@@ -108,7 +108,10 @@ def test_a_pipe_gets_every_number_as_it_is(folder: Path) -> None:
         timeout=60,
     )
 
-    assert told.stdout.splitlines()[0] == "orders.ship\tlive\t1234567\t0\tnobody runs it"
+    assert told.stdout.splitlines()[:2] == [
+        "group\tstate\tlag\tdead\treason",
+        "orders.ship\tlive\t1234567\t0\tnobody runs it",
+    ]
 
 
 def test_progress_shows_count_rate_and_time_left_and_goes_away(terminal: Terminal) -> None:
@@ -156,3 +159,52 @@ def test_replay_shows_progress_on_a_terminal(terminal: Terminal, tidings: Tiding
 
     assert "counting" in shown
     assert "hear 1 event again" in plain(shown)
+
+
+def test_rows_of_a_narrow_terminal_are_a_line_each(terminal: Terminal, tidings: Tidings) -> None:
+    from tests.cli.test_groups_and_dead import WORK
+
+    tidings("publish", "order:created", '{"order_id": 1, "customer": "ada", "total": "-1"}', "--id", "o" * 36)
+    assert "Traceback" not in terminal(code=WORK.replace("sys.argv[1]", "'0'"))
+
+    for words in (["groups"], ["dead", "list"], ["tail"], ["describe"], ["trim", "--dry-run"]):
+        lines = plain(terminal(*words, columns=80)).splitlines()
+        assert all(len(line) <= 80 for line in lines), words
+    heading, row = plain(terminal("dead", "list")).splitlines()
+    assert heading.split()[-1] == "reason"
+    assert "o" * 36 in row
+    assert len(plain(terminal("tail")).splitlines()) == 1
+
+
+def test_groups_are_watched_until_ctrl_c(tidings: Tidings, folder: Path, environment: dict[str, str]) -> None:
+    tidings("publish", "order:created", '{"order_id": 1, "customer": "ada"}')
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tidings", "groups", "--watch"],
+        cwd=folder,
+        env={**environment, "TERM": "xterm"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        preexec_fn=lambda: os.login_tty(0),
+    )
+    os.close(theirs)
+    shown = b""
+    while shown.count(b"every 2 s; Ctrl-C ends it") < 2:
+        assert select.select([ours], [], [], 60)[0], shown
+        shown += os.read(ours, 65536)
+
+    os.write(ours, b"\x03")
+    shown += _all_of(ours).encode()
+
+    assert process.wait(20) == 130
+    assert b"No groups yet" in shown
+    assert shown.rstrip().endswith(b"\x1b[?1049l")
+    os.close(ours)
+
+
+def test_watching_is_for_a_terminal(tidings: Tidings) -> None:
+    told = tidings("groups", "--watch")
+
+    assert (told.returncode, told.stdout) == (1, "")
+    assert "--watch is for a terminal" in told.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Tidings
+from tests.cli.conftest import Tidings, rows_of
 
 SCHEDULE = """
 import asyncio
@@ -36,7 +36,7 @@ def scheduled(folder: Path, environment: dict[str, str]) -> None:
 
 @pytest.mark.usefixtures("scheduled")
 def test_what_is_scheduled_is_listed_the_next_first(tidings: Tidings) -> None:
-    lines = [line.split("\t") for line in tidings("timers").stdout.splitlines()]
+    lines = rows_of(tidings("timers"))
     documents = [json.loads(line) for line in tidings("timers", "--json", "--limit", "2").stdout.splitlines()]
 
     assert [line[1:] for line in lines[1:]] == [
@@ -64,4 +64,5 @@ def test_a_delayed_event_is_cancelled_once(tidings: Tidings) -> None:
 def test_nothing_scheduled_is_no_line(tidings: Tidings) -> None:
     tidings("publish", "order:created", '{"order_id": 1, "customer": "ada"}')
 
-    assert tidings("timers").stdout == ""
+    assert rows_of(tidings("timers")) == []
+    assert tidings("timers", "--no-header").stdout == ""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Tidings
+from tests.cli.conftest import Tidings, rows_of
 from tests.handling.trace.flowcharts import read
 
 WORK = """
@@ -60,7 +60,7 @@ def test_trace_is_a_flowchart_or_json_when_asked(worked: Tidings) -> None:
 
 
 def test_show_prints_one_event_whole(worked: Tidings) -> None:
-    position = worked("tail", "--limit", "1").stdout.split("\t")[1]
+    position = rows_of(worked("tail", "--limit", "1"))[0][1]
 
     by_id = worked("show", "order-0").stdout
     document = json.loads(worked("show", position, "--json").stdout)

@@ -128,7 +128,7 @@ async def test_what_the_log_did_not_take_is_published_by_the_next_run(app: App) 
             raise DiskFull
         return await publish(events)
 
-    app.publish_many = failing  # type: ignore[method-assign]  # a disk that is full for a while
+    app.publish_many = failing  # type: ignore[method-assign, assignment]  # a disk that is full for a while
     lines = LinesIn(text(*[cloudevent(number) for number in range(10)]), batch=4)
 
     for _ in range(2):

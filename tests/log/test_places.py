@@ -8,7 +8,7 @@ from tidings import Event
 from tidings.clock import ManualClock
 from tidings.errors import ConfigurationError, LogTruncated
 from tidings.log import Log, open_log
-from tidings.log.places import position
+from tidings.log.places import before_last, events, position
 
 
 @pytest.fixture
@@ -57,3 +57,33 @@ async def test_a_place_is_a_position_of_this_log(log: Log, clock: ManualClock) -
 async def test_anything_else_is_refused(log: Log, clock: ManualClock, text: str) -> None:
     with pytest.raises(ConfigurationError, match="is no place in a log"):
         await position(log, text, clock)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "number", "expected"),
+    [
+        (["**"], 1, ["b-2999"]),
+        (["**"], 3000, None),
+        (["**"], 9000, None),
+        (["a"], 2, ["a-2000", "a-2500"]),
+        (["a"], 6, None),
+        (["c"], 1, None),
+    ],
+)
+async def test_the_place_before_the_last_events_of_a_pattern(
+    patterns: list[str], number: int, expected: list[str] | None
+) -> None:
+    log = await open_log("memory:")
+    await log.append(
+        [
+            Event(id=f"{name}-{count}", source="test", type=name)
+            for count in range(3000)
+            for name in ["b" if count % 500 else "a"]
+        ]
+    )
+
+    place = await before_last(log, patterns, number)
+
+    found = [event.id async for event in events(log, patterns, after=place)]
+    assert (found if place else None) == expected
+    await log.close()

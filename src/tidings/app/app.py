@@ -37,7 +37,7 @@ from tidings.handling.timing.firing import Firing
 from tidings.handling.trace import DEPTH, LIMIT, Trace, trace
 from tidings.log import Retain
 from tidings.log.group import ORPHAN_AFTER
-from tidings.log.retention import Retention
+from tidings.log.retention import with_own
 
 
 class App(Publishing):
@@ -51,8 +51,9 @@ class App(Publishing):
     orphan: nothing is kept for it any more. `alerts` says when groups in need are told of by events, such as
     `GroupLagging`; None: never. What each group did with an event is kept for `lineage` (7 days, or False), for
     `trace` to tell. `retain` says by pattern how long events are kept, the first that fits deciding: without it, all
-    of them, for ever. `channels` says by pattern which channel of the broker events travel on: unless it does, the
-    first segment of their name. `decoders` make events of what others put on a channel, by its name.
+    of them, for ever, but for what the toolkit itself records under `tidings:`, which goes after 30 days. `channels`
+    says by pattern which channel of the broker events travel on: unless it does, the first segment of their name.
+    `decoders` make events of what others put on a channel, by its name.
 
     Raises:
         ConfigurationError, InvalidName: the parts do not fit together.
@@ -90,7 +91,8 @@ class App(Publishing):
             **({} if lease is None else {"lease": lease}),
         )
         self.drain = drain
-        self.retention = Retention(retain or {})
+        self.retention = with_own(retain or {})
+        self._retains = bool(retain)
         self.sync = SyncDoor(self)  # the same for callers without an event loop
         self._orphan_after = orphan_after
         self._alerts = alerts
@@ -213,7 +215,7 @@ class App(Publishing):
 
     def _check_needs_no_log(self) -> None:
         asks = [f"every ({each.subscription.name})" for each in self._every]
-        asks += ["retain"] if self.retention.rules else []
+        asks += ["retain"] if self._retains else []
         if asks:
             raise ConfigurationError(
                 f"{self.name} has no log, which {asks[0]} needs: give it one, log='sqlite:///app.db'"
@@ -236,8 +238,8 @@ class App(Publishing):
     def _chores(self) -> list[Chore]:
         """What one of the application's processes does for all."""
         forgetting = LineageChore(self.log, self._kept_for or KEPT)  # what was kept before it was switched off too
-        trimming = [Trimmer(self.log, self.retention, self.clock)] if self.retention.rules else []
-        return [Firing(self.name, self.log, self._every), forgetting, *trimming, *self._watching()]
+        trimming = Trimmer(self.log, self.retention, self.clock)
+        return [Firing(self.name, self.log, self._every), forgetting, trimming, *self._watching()]
 
     def _watching(self) -> list[Chore]:
         if self._alerts is None:

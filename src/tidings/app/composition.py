@@ -63,6 +63,14 @@ class Composition:
         spoken = [contract for each in self._subscriptions for contract in each.contracts]
         return Catalog.collect(*self._contracts, *spoken)
 
+    def speak(self, *contracts: ModuleType | type | Contract | Catalog) -> None:
+        """Have it know more contracts: modules, `@event` classes or Contracts, as with `App(contracts=...)`.
+
+        Who loads an application by its name, as `tidings` and its workers do, says so of the module it stands in: its
+        events are known by name there, whether or not a handler hears them.
+        """
+        self._contracts += [each for each in contracts if each not in self._contracts]
+
     def on(
         self,
         *heard: str | type | Contract,

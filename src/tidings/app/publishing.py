@@ -66,17 +66,24 @@ class Publishing(Opening):
         appended = await log.append([made], public=outgoing.is_public(made.type))
         return msgspec.structs.replace(made, position=appended.first)
 
-    async def publish_many(self, events: Sequence[Any]) -> list[Event]:
-        """Publish values or Events in one append: all of them or none.
+    async def publish_many(
+        self, events: Sequence[Any], *, delay: Delay | None = None, at: datetime | None = None
+    ) -> list[Event]:
+        """Publish values or Events in one append, or later as with `publish`: all of them or none.
 
         Raises:
             ContractError, InvalidEvent, LogError: none was recorded.
         """
         outgoing = await self._prepared()
         made = [outgoing.event(event) for event in events]
-        if self.log_url is None:
+        if self.log_url is None and delay is None and at is None:
             await self._deliver(made)
             return made
+        if delay is not None or at is not None:
+            later = outgoing.all_later(made, events, delay=delay, at=at)
+            if later is not None:
+                await self.log.ledger.timers.schedule([timer for _, timer in later])
+                return [event for event, _ in later]
         public = all(outgoing.is_public(each.type) for each in made)
         if not public and any(outgoing.is_public(each.type) for each in made):
             raise ConfigurationError("public and private events cannot be published together: publish them apart")

@@ -110,9 +110,11 @@ class SyncDoor:
         published: Event = self.wait_for("publish", lambda: self._app.publish(event, data, **given))
         return published
 
-    def publish_many(self, events: Sequence[Any]) -> list[Event]:
-        """Publish values or Events in one append, all of them or none; see `App.publish_many`."""
-        return self.wait_for("publish_many", lambda: self._app.publish_many(events))
+    def publish_many(
+        self, events: Sequence[Any], *, delay: Delay | None = None, at: datetime | None = None
+    ) -> list[Event]:
+        """Publish values or Events in one append, or later, all of them or none; see `App.publish_many`."""
+        return self.wait_for("publish_many", lambda: self._app.publish_many(events, delay=delay, at=at))
 
     def cancel(self, event: str | Event) -> bool:
         """Have an event that was published with `delay` or `at` never take place; see `App.cancel`."""

@@ -25,11 +25,13 @@ def _run(words: list[str], *, debug: bool) -> int:
             return _leave_quietly()
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        code = INTERRUPTED
     except BrokenPipeError:
         return _leave_quietly()
     except Exception as error:
-        return _tell(error, debug=debug)
+        code = _tell(error, debug=debug)
+    if code == INTERRUPTED and sys.stderr.isatty():
+        print(file=sys.stderr)  # the terminal has shown ^C, and the shell would go on in the same line
     return code
 
 

@@ -46,7 +46,7 @@ def tidings(
 ) -> None:
     """Event-driven applications: run them, publish to them, look into them.
 
-    The application is found by --app, else --url, else TIDINGS_URL, TIDINGS_LOG or TIDINGS_BROKER, else
+    The application is found by --app, else --url, else TIDINGS_APP, TIDINGS_URL, TIDINGS_LOG or TIDINGS_BROKER, else
     tool.tidings.app in pyproject.toml, else as the one App in ./*.py.
     """
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tidings.cli.options import AppOption, JsonOption, UrlOption, YesOption
+from tidings.cli.options import AppOption, HeaderOption, JsonOption, UrlOption, YesOption
 
 dead = typer.Typer(no_args_is_help=True, help="Dead letters: look at them, try them again, let them go.")
 EventArguments = Annotated[list[str] | None, typer.Argument(metavar="[EVENT]...", help="Ids or positions.")]
@@ -19,27 +19,29 @@ AllOption = Annotated[bool, typer.Option("--all", help="All there are (of the gr
 @dead.command("list", epilog="Example: tidings dead list --group shop.show")
 def list_letters(
     group: GroupOption = None,
+    retrying: Annotated[
+        bool, typer.Option("--retry", help="Those that will be tried again by themselves, instead.")
+    ] = False,
     limit: LimitOption = 1000,
     app: AppOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
+    no_header: HeaderOption = False,
 ) -> None:
-    """List dead letters, oldest first."""
-    from tidings.cli.letters import FIELDS, document, row
-    from tidings.cli.output import Column, print_json, print_rows
+    """List dead letters, oldest first; with --retry, what is not dead yet and waits for its next try."""
+    from tidings.cli.letters import columns, document, row
+    from tidings.cli.output import print_json, print_rows
 
-    found = _call(app, url, lambda letters: letters.list(group, limit))
+    found = _look(app, url, lambda letters: letters.list(group, limit, "retry" if retrying else "dead"))
     if found.more:
         print(f"{found.more:,} more are not shown: --limit {limit + found.more} shows all", file=sys.stderr)
     if as_json:
         for letter in found.letters:
             print_json(document(letter))
         return
-    columns = [
-        Column(name, name in ("calls", "behind"), name == "id", name not in ("position", "dead since"))
-        for name in FIELDS
-    ]
-    print_rows(columns, [row(letter) for letter in found.letters], nothing="No dead letters.")
+    nothing = "Nothing waits for its next try." if retrying else "No dead letters."
+    rows = [row(letter) for letter in found.letters]
+    print_rows(columns(retrying=retrying), rows, nothing=nothing, header=not no_header)
 
 
 @dead.command(epilog="Example: tidings dead show 0192f0c8-7a41-7a9c-8a6e-0b8d3f6a2c11")
@@ -50,11 +52,11 @@ def show(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one: the event, why it is dead, and where the handler failed."""
+    """Show what is set aside of an event, dead or to be tried again: why, when next, and where the handler failed."""
     from tidings.cli.letters import document, facts
     from tidings.cli.output import print_facts, print_json
 
-    for letter in _call(app, url, lambda letters: letters.find(event, group=group)):
+    for letter in _look(app, url, lambda letters: letters.aside(event, group=group)):
         if as_json:
             print_json(document(letter))
             continue
@@ -98,9 +100,11 @@ def drop(
     yes: YesOption = False,
 ) -> None:
     """Give dead letters up for their group, and all that waits behind them. The log keeps the events."""
+    from tidings.cli.asking import confirm
+
     names = _chosen(events, everything)
     if not yes:
-        typer.confirm("Give them up, and all that waits behind them?", abort=True)
+        confirm("Give them up, and all that waits behind them?")
     _told(_call(app, url, lambda letters: letters.drop(*names, group=group)), "dropped, those behind included")
 
 
@@ -137,14 +141,20 @@ def _told(settled: Any, what: str) -> None:
         print(f"{one.group}: {one.count} {what}{'' if one.is_run else '; nobody runs this group now'}")
 
 
+def _look(app: str | None, url: str | None, ask: Callable[[Any], Awaitable[Any]]) -> Any:
+    from tidings.cli.target import find
+
+    return asyncio.run(_on_letters(find(app, url).looking(), ask))
+
+
 def _call(app: str | None, url: str | None, ask: Callable[[Any], Awaitable[Any]]) -> Any:
     from tidings.cli.target import find
 
-    return asyncio.run(_on_letters(find(app, url), ask))
+    return asyncio.run(_on_letters(find(app, url).log(), ask))
 
 
-async def _on_letters(target: Any, ask: Callable[[Any], Awaitable[Any]]) -> Any:
+async def _on_letters(opening: Any, ask: Callable[[Any], Awaitable[Any]]) -> Any:
     from tidings.handling.oversight.letters import Letters
 
-    async with target.log() as log:
+    async with opening as log:
         return await ask(Letters(log))

@@ -43,7 +43,7 @@ def _document(app: Any, name: str) -> dict[str, Any]:
     contracts = sorted(app.catalog(), key=lambda each: (each.name, each.version))
     return {
         "app": app.name,
-        "found as": name,
+        "found_as": name,
         "log": without_password(app.log_url),
         "broker": without_password(app.broker_url),
         "events": [_contract(each) for each in contracts],
@@ -53,7 +53,7 @@ def _document(app: Any, name: str) -> dict[str, Any]:
                 "hears": list(each.group.patterns),
                 "from": each.group.start,
                 "handler": f"{each.form.handler.__module__}.{getattr(each.form.handler, '__qualname__', '?')}",
-                "writes in the log's transaction": each.form.uses_tx,
+                "writes_in_transaction": each.form.uses_tx,
                 "policy": policy(each.policy),
                 "flow": flow(each.policy.flow),
             }
@@ -79,9 +79,9 @@ def _contract(contract: Any) -> dict[str, Any]:
 
 
 def _print(document: dict[str, Any]) -> None:
-    from tidings.cli.output import Column, print_facts, print_rows
+    from tidings.cli.output import Column, print_facts, print_rows, print_text
 
-    facts = {each: document[each] for each in ("app", "found as", "log")}
+    facts = {"app": document["app"], "found as": document["found_as"], "log": document["log"]}
     print_facts(facts | {"broker": document["broker"] or "none"})
     print()
     rows = [
@@ -95,16 +95,18 @@ def _print(document: dict[str, Any]) -> None:
         ]
         for each in document["events"]
     ]
-    columns = [
-        Column(name, name == "version") for name in ("event", "version", "type", "key", "seen by others", "fields")
-    ]
+    goes = {"key": 1, "seen by others": 2, "type": 3}
+    names = ("event", "version", "type", "key", "seen by others", "fields")
+    columns = [Column(name, name == "version", name == "event", goes=goes.get(name, 0)) for name in names]
     print_rows(columns, rows, nothing="No events: its handlers name none with a contract.")
     for group in document["groups"]:
         print()
-        tx = ", in the log's transaction" if group["writes in the log's transaction"] else ""
-        print(f"{group['group']} hears {', '.join(group['hears'])} from the {group['from']}, by {group['handler']}{tx}")
+        tx = ", in the log's transaction" if group["writes_in_transaction"] else ""
+        print_text(
+            f"{group['group']} hears {', '.join(group['hears'])} from the {group['from']}, by {group['handler']}{tx}"
+        )
         for sentence in group["policy"]:
-            print(f"  {sentence}")
+            print_text(sentence, "  ")
 
 
 def _fields(contract: dict[str, Any]) -> str:

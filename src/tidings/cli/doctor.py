@@ -5,10 +5,12 @@ from typing import Any
 
 import typer
 
-from tidings.cli.options import AppOption, JsonOption, UrlOption
+from tidings.cli.options import AppOption, HeaderOption, JsonOption, UrlOption
 
 
-def doctor(app: AppOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:
+def doctor(
+    app: AppOption = None, url: UrlOption = None, as_json: JsonOption = False, no_header: HeaderOption = False
+) -> None:
     """Look for what is wrong with an application, its log and its surroundings, and say the cure.
 
     Nothing is changed, and it may run meanwhile. Exits with 1 when there is an error or a warning; a note alone may be
@@ -17,7 +19,7 @@ def doctor(app: AppOption = None, url: UrlOption = None, as_json: JsonOption = F
     from tidings.doctor import examine
 
     found = examine(_facts(app, url))
-    _tell(found, as_json=as_json)
+    _tell(found, as_json=as_json, header=not no_header)
     if any(each.severity != "note" for each in found):
         raise typer.Exit(1)
 
@@ -37,8 +39,8 @@ def _facts(app: str | None, url: str | None) -> Any:
     return gather(target.app, name=target.name, url=target.url, is_named=is_named, configured=named)
 
 
-def _tell(found: list[Any], *, as_json: bool) -> None:
-    from tidings.cli.output import is_terminal, plain, print_json
+def _tell(found: list[Any], *, as_json: bool, header: bool) -> None:
+    from tidings.cli.output import Column, is_terminal, print_json, print_rows
 
     if as_json:
         for each in found:
@@ -48,8 +50,8 @@ def _tell(found: list[Any], *, as_json: bool) -> None:
     elif is_terminal():
         _show(found)
     else:
-        for each in found:
-            print("\t".join(map(plain, (each.severity, each.subject, each.what, each.cure))))
+        columns = [Column(name) for name in ("severity", "subject", "what", "cure")]
+        print_rows(columns, [(each.severity, each.subject, each.what, each.cure) for each in found], header=header)
 
 
 def _show(found: list[Any]) -> None:

@@ -72,7 +72,7 @@ async def _export(
     from tidings.log.position import order_in
     from tidings.log.transfer import exported
 
-    async with target.log() as log:
+    async with target.looking() as log:
         start, end = await position(log, after), await position(log, upto)
         first, count = order_in(start), 0
         with progress("exporting", "places") as tell:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tidings.cli.options import AppOption, JsonOption, UrlOption, YesOption
+from tidings.cli.options import AppOption, HeaderOption, JsonOption, UrlOption, YesOption
 
 groups = typer.Typer(invoke_without_command=True, epilog="Example: tidings groups --app shop:app --json")
 NamesArgument = Annotated[list[str], typer.Argument(metavar="GROUP...", help="Names, or patterns as in 'shop.*'.")]
@@ -16,11 +16,19 @@ PlaceOption = Annotated[
 ]
 _FIELDS = ("group", "hears", "state", "position", "waiting", "retry", "blocked", "dead", "members", "behind", "reason")
 _NUMBERS = ("waiting", "retry", "blocked", "dead", "behind")
+_HIDDEN = ("hears", "position", "members")  # on a terminal
+_GOES = {"behind": 1, "retry": 2, "blocked": 3, "state": 4, "waiting": 5}  # where it is narrow
+WatchOption = Annotated[bool, typer.Option("--watch", help="Show them anew every two seconds, until Ctrl-C.")]
 
 
 @groups.callback()
 def groups_alone(
-    context: typer.Context, app: AppOption = None, url: UrlOption = None, as_json: JsonOption = False
+    context: typer.Context,
+    watch: WatchOption = False,
+    app: AppOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+    no_header: HeaderOption = False,
 ) -> None:
     """Groups: how far behind each is and why, who runs it, and what it has set aside. Alone it lists them.
 
@@ -28,15 +36,20 @@ def groups_alone(
     of the oldest of them. In JSON there is also lag, the distance to the head in events of any kind.
     """
     if context.invoked_subcommand is None:
-        _list([], app, url, as_json)
+        _list([], app, url, as_json=as_json, header=not no_header, watch=watch)
 
 
 @groups.command("list", epilog="Example: tidings groups list 'shop.*' --json")
 def list_groups(
-    names: SomeNamesArgument = None, app: AppOption = None, url: UrlOption = None, as_json: JsonOption = False
+    names: SomeNamesArgument = None,
+    watch: WatchOption = False,
+    app: AppOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+    no_header: HeaderOption = False,
 ) -> None:
     """List groups: state, position, how far behind and why, what is set aside, and who is at work."""
-    _list(names or [], app, url, as_json)
+    _list(names or [], app, url, as_json=as_json, header=not no_header, watch=watch)
 
 
 @groups.command(epilog="Example: tidings groups pause shop.show --why 'the gateway is being moved'")
@@ -80,39 +93,58 @@ def delete(
     url: UrlOption = None,
 ) -> None:
     """Forget groups that no application has any more, with all they have set aside."""
+    from tidings.cli.asking import confirm
+
     if not yes:
-        typer.confirm(f"Forget {', '.join(names)}, with positions and dead letters?", abort=True)
+        confirm(f"Forget {', '.join(names)}, with positions and dead letters?")
     for name in _call(app, url, lambda groups: groups.delete(*names, force=force)):
         print(f"{name} is forgotten")
 
 
-def _list(names: list[str], app: str | None, url: str | None, as_json: bool) -> None:
-    from tidings.cli.output import Column, print_json, print_rows
+def _list(names: list[str], app: str | None, url: str | None, *, as_json: bool, header: bool, watch: bool) -> None:
+    from tidings.cli.output import print_json
+    from tidings.cli.target import find
+    from tidings.cli.watching import watched
 
-    found = _call(app, url, lambda groups: groups.list(*names))
-    if as_json:
-        for sight in found:
-            print_json(_document(sight))
+    target = find(app, url)
+
+    def look() -> Any:
+        return asyncio.run(_on_groups(target.looking(), target, lambda groups: groups.list(*names)))
+
+    if watch:
+        watched(look, lambda found: _print(found, header=header), as_json=as_json)
+    found = look()
+    if not as_json:
+        _print(found, header=header)
         return
+    for sight in found:
+        print_json(_document(sight))
+
+
+def _print(found: Any, *, header: bool) -> None:
+    from tidings.cli.output import Column, print_rows
+
     columns = [
-        Column(name, name in _NUMBERS, name == "group", name not in ("hears", "position", "members"))
+        Column(name, name in _NUMBERS, name == "group", name not in _HIDDEN, _GOES.get(name, 0), least=16)
         for name in _FIELDS
     ]
-    print_rows(columns, [_row(sight) for sight in found], nothing="No groups yet: 'tidings run' makes them.")
+    rows = [_row(sight) for sight in found]
+    print_rows(columns, rows, nothing="No groups yet: 'tidings run' makes them.", header=header)
 
 
 def _call(app: str | None, url: str | None, change: Callable[[Any], Awaitable[Any]]) -> Any:
     from tidings.cli.target import find
 
-    return asyncio.run(_on_groups(find(app, url), change))
+    target = find(app, url)
+    return asyncio.run(_on_groups(target.log(), target, change))
 
 
-async def _on_groups(target: Any, change: Callable[[Any], Awaitable[Any]]) -> Any:
+async def _on_groups(opening: Any, target: Any, ask: Callable[[Any], Awaitable[Any]]) -> Any:
     from tidings.handling.oversight.groups import Groups
 
-    async with target.log() as log:
+    async with opening as log:
         subscriptions = () if target.app is None else target.app.subscriptions
-        return await change(Groups(log, subscriptions))
+        return await ask(Groups(log, subscriptions))
 
 
 def _row(sight: Any) -> list[Any]:
@@ -137,10 +169,13 @@ def _row(sight: Any) -> list[Any]:
 def _document(sight: Any) -> dict[str, Any]:
     import msgspec
 
+    from tidings.cli.words import moment
+
     facts = msgspec.structs.asdict(sight.status)
     hidden = ("note", "reports")
     return {
         **{name: value for name, value in facts.items() if name not in hidden},
+        "last_seen": moment(sight.status.last_seen),
         "waiting": sight.backlog.events,
         "waiting_is_exact": sight.backlog.is_exact,
         "seconds": sight.seconds,

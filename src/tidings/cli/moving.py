@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import typer
-
 
 def move(names: Sequence[str], to: str, *, yes: bool, app: str | None, url: str | None) -> None:
     """Say what it means, ask, and do it."""
@@ -15,6 +13,7 @@ def move(names: Sequence[str], to: str, *, yes: bool, app: str | None, url: str 
 
 
 async def _move(target: Any, names: Sequence[str], to: str, yes: bool) -> None:
+    from tidings.cli.asking import confirm
     from tidings.cli.progress import progress
     from tidings.handling.oversight.groups import Groups
 
@@ -25,8 +24,7 @@ async def _move(target: Any, names: Sequence[str], to: str, yes: bool) -> None:
         if not yes:
             for plan in plans[:-1]:
                 print(f"{plan.group} will {_said(plan)}.")
-            if not typer.confirm(f"{_asked(plans)}. Go on?"):  # nothing else waits; Ctrl-C ends it
-                raise typer.Exit(1)
+            confirm(f"{_asked(plans)}. Go on?")
         for plan in await groups.reset(*[plan.group for plan in plans], to=plans[0].to or "earliest"):
             print(f"{plan.group} will {_said(plan)}{'' if plan.is_run else '; nobody runs it now'}")
 

@@ -30,21 +30,19 @@ def show(
 async def _locate(target: Any, event: str) -> Any:
     from tidings.handling.trace import locate
 
-    async with target.log() as log:
+    async with target.looking() as log:
         return (await locate(log, event)).event
 
 
 def _facts(event: Any) -> dict[str, Any]:
-    from tidings.cli.words import moment
-
     facts = {
         "id": event.id,
         "name": event.type,
         "version": event.version,
         "source": event.source,
         "position": event.position,
-        "recorded": moment(event.recorded_at),
-        "happened": event.time and moment(event.time),
+        "recorded": event.recorded_at,
+        "happened": event.time,
         "key": event.key,
         "stream": event.stream and f"{event.stream}, version {event.stream_version}",
         "subject": event.subject,

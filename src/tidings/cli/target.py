@@ -8,13 +8,16 @@ import sys
 import tomllib
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
+from types import ModuleType
 
 import msgspec
 
 from tidings import App
 from tidings.errors import ConfigurationError, TidingsError
-from tidings.log import Log, open_log
+from tidings.log import Log, look_into, open_log
+from tidings.log.sqlite.inspection import path_of
 
+APP_VARIABLE = "TIDINGS_APP"
 VARIABLES = ("TIDINGS_URL", "TIDINGS_LOG", "TIDINGS_BROKER")
 
 
@@ -37,11 +40,26 @@ class Target(msgspec.Struct, frozen=True):
                 "a log in memory lives inside its own process, where no command can see it: give the application one"
                 " on disk, as in App(name, 'sqlite:///app.db')"
             )
-        log = await open_log(self.url)
-        try:
+        async with _closed_after(await open_log(self.url)) as log:
             yield log
-        finally:
-            await log.close()
+
+    @contextlib.asynccontextmanager
+    async def looking(self) -> AsyncIterator[Log]:
+        """The log, open to be read only, for commands that look: nothing is made, and nothing changed.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        async with _closed_after(await look_into(self.url)) as log:
+            yield log
+
+
+@contextlib.asynccontextmanager
+async def _closed_after(log: Log) -> AsyncIterator[Log]:
+    try:
+        yield log
+    finally:
+        await log.close()
 
 
 def find(app: str | None = None, url: str | None = None) -> Target:
@@ -56,6 +74,8 @@ def find(app: str | None = None, url: str | None = None) -> Target:
         return load(app)
     if url is not None:
         return _bare(url)
+    if value := os.environ.get(APP_VARIABLE):
+        return load(value)
     for variable in VARIABLES:
         if value := os.environ.get(variable):
             return _bare(value)
@@ -64,11 +84,16 @@ def find(app: str | None = None, url: str | None = None) -> Target:
     found = _apps_here()
     if len(found) == 1:
         return load(found[0])
-    here = f"which has {', '.join(found)}" if found else f"which has no App in {Path.cwd()}"
+    if found:
+        raise ConfigurationError(
+            f"there are {len(found)} applications here, {', '.join(found)}: say which is meant, by --app {found[0]}, by"
+            f' {APP_VARIABLE}={found[0]}, or by [tool.tidings] app = "{found[0]}" in pyproject.toml'
+        )
     raise ConfigurationError(
-        f"no application was found: tried --app and --url (not given), {', '.join(VARIABLES)} (not set), [tool.tidings]"
-        f" app in pyproject.toml ({'not there' if Path('pyproject.toml').exists() else 'no such file'}) and ./*.py,"
-        f" {here}; name one, as in --app {found[0] if found else 'shop:app'}"
+        f"no application was found: tried --app and --url (not given), {', '.join((APP_VARIABLE, *VARIABLES))} (not"
+        f" set), [tool.tidings] app in pyproject.toml"
+        f" ({'not there' if Path('pyproject.toml').exists() else 'no such file'}) and ./*.py, which has no App in"
+        f" {Path.cwd()}; name one, as in --app shop:app"
     )
 
 
@@ -86,25 +111,60 @@ def load(name: str) -> Target:
     Raises:
         ConfigurationError: it is not there, or its module cannot be imported.
     """
-    module_name, _, attribute = name.removesuffix(".py").partition(":")
+    module_name, attribute = _parts(name)
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name.replace("/", "."))
-    except TidingsError:
-        raise
-    except Exception as error:
-        raise ConfigurationError(
-            f"{module_name} could not be imported ({type(error).__name__}: {error}): correct it, or the name; --debug"
-            " shows where"
-        ) from error
+    module = _imported(module_name, name)
     if not attribute:
         return _only_app(module_name, vars(module))
     found = getattr(module, attribute, None)
     if not isinstance(found, App):
         apps = ", ".join(f"{module_name}:{name}" for name, value in vars(module).items() if isinstance(value, App))
-        raise ConfigurationError(f"{name} is no App: {f'{module_name} has {apps}' if apps else 'it has none'}")
-    return Target(found, f"{module_name}:{attribute}", _url_of(found))
+        what = f"{module_name}:{attribute}"
+        raise ConfigurationError(f"{what} is no App: {f'{module_name} has {apps}' if apps else 'it has none'}")
+    return _target(found, module_name, attribute)
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """Module and attribute of `shop:app`, `shop`, `./shop.py` or `services/shop.py:app`.
+
+    Raises:
+        ConfigurationError: it lies elsewhere.
+    """
+    place, _, attribute = name.partition(":")
+    if place.startswith("/") or ".." in place:
+        raise ConfigurationError(
+            f"{name} cannot be imported from here: go to the folder that holds it, and name the module, as in shop:app"
+        )
+    if not place:
+        raise ConfigurationError(f"{name!r} names no application: write its module and its name there, as in shop:app")
+    if "/" in place or place.endswith(".py"):
+        place = place.removeprefix("./").removesuffix("/").removesuffix(".py").replace("/", ".")
+    return place, attribute
+
+
+def _imported(module: str, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except TidingsError:
+        raise
+    except Exception as error:
+        advice = "correct it, or the name; --debug shows where"
+        if isinstance(error, ModuleNotFoundError) and module.startswith(f"{error.name}."):
+            raise ConfigurationError(f"there is no module {error.name!r} in {Path.cwd()}: correct the name") from None
+        if isinstance(error, ModuleNotFoundError) and error.name == module:
+            raise ConfigurationError(_no_module(module)) from None
+        raise ConfigurationError(
+            f"{module} could not be imported ({type(error).__name__}: {error}): {advice}"
+        ) from error
+
+
+def _no_module(module: str) -> str:
+    above, _, last = module.rpartition(".")
+    here = _apps_here()
+    meant = f"{above}:{last}" if f"{above}:{last}" in here else ", ".join(here)
+    advice = f"did you mean {meant}?" if meant else "go to the folder that holds it, or correct the name"
+    return f"there is no module {module!r} in {Path.cwd()}: {advice}"
 
 
 def configured() -> str | None:
@@ -129,9 +189,9 @@ def _url_of(app: App) -> str:
 
 
 def _bare(url: str) -> Target:
-    path = url.removeprefix("sqlite:///")
-    if path != url and not Path(path).exists():  # a misspelt URL shall make no new file
-        raise ConfigurationError(f"there is no log at {url}: check the path, which starts at {Path.cwd()}")
+    path = path_of(url)
+    if path is not None and not path.exists():  # a misspelt URL shall make no new file
+        raise ConfigurationError(f"no such log: {url}; check the path, which starts at {Path.cwd()}")
     return Target(None, None, url)
 
 
@@ -141,7 +201,13 @@ def _only_app(module: str, members: dict[str, object]) -> Target:
         named = f"it has {', '.join(found)}" if found else "it has none"
         raise ConfigurationError(f"which App of {module} is meant? {named}: name one, as in {module}:app")
     name, app = next(iter(found.items()))
-    return Target(app, f"{module}:{name}", _url_of(app))
+    return _target(app, module, name)
+
+
+def _target(app: App, module: str, attribute: str) -> Target:
+    """The application, which knows from here on what its own module says of events, handled or not."""
+    app.speak(sys.modules[module])
+    return Target(app, f"{module}:{attribute}", _url_of(app))
 
 
 def _apps_here() -> list[str]:

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from tidings.cli.options import AppOption, JsonOption, UrlOption
+from tidings.cli.options import AppOption, HeaderOption, JsonOption, UrlOption
 
 timers = typer.Typer(invoke_without_command=True, epilog="Example: tidings timers --app shop:app --json")
 _ALL = 1_000_000
+_FIELDS = ("due", "event", "key", "every", "id")
 
 
 @timers.callback()
@@ -18,6 +19,7 @@ def list_timers(
     app: AppOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
+    no_header: HeaderOption = False,
 ) -> None:
     """List what is scheduled, the next first: delayed events, and when functions are called again."""
     from tidings.cli.output import Column, print_json, print_rows
@@ -30,8 +32,9 @@ def list_timers(
         for timer in found:
             print_json(_document(timer))
         return
-    columns = [Column(name, is_whole=name == "id") for name in ("due", "event", "key", "every", "id")]
-    print_rows(columns, [_row(timer) for timer in found], nothing="Nothing is scheduled.")
+    goes = {"key": 1, "every": 2}
+    columns = [Column(name, is_whole=name in ("due", "id"), goes=goes.get(name, 0)) for name in _FIELDS]
+    print_rows(columns, [_row(timer) for timer in found], nothing="Nothing is scheduled.", header=not no_header)
 
 
 @timers.command(epilog="Example: tidings timers cancel 0192f0c8-7a41-7a9c-8a6e-0b8d3f6a2c11")
@@ -50,7 +53,7 @@ def cancel(
 
 
 async def _waiting(target: Any, limit: int) -> list[Any]:
-    async with target.log() as log:
+    async with target.looking() as log:
         found: list[Any] = await log.ledger.timers.waiting(limit)
         return found
 
@@ -65,7 +68,7 @@ async def _cancel(target: Any, event: str) -> bool:
 def _row(timer: Any) -> list[Any]:
     from tidings.log.record import from_microseconds
 
-    due = from_microseconds(timer.due).astimezone().isoformat(timespec="seconds")
+    due = from_microseconds(timer.due)
     return [due, timer.draft.type, timer.draft.key, timer.spec.removeprefix("every ") or None, timer.draft.id]
 
 

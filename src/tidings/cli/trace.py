@@ -37,5 +37,5 @@ async def _trace(target: Any, event: str, depth: int, limit: int) -> Any:
     from tidings.handling.trace import trace
 
     name = "" if target.app is None else target.app.name
-    async with target.log() as log:
+    async with target.looking() as log:
         return await trace(log, event, app=name, depth=depth, limit=limit)

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from tidings.cli.options import AppOption, JsonOption, UrlOption, YesOption
+from tidings.cli.options import AppOption, HeaderOption, JsonOption, UrlOption, YesOption
 
 _COLUMNS = ("pattern", "rule", "events", "size", "oldest", "goes", "frees", "held back")
 _NUMBERS = ("events", "size", "goes", "frees")
+_GOES = {"oldest": 1, "rule": 2}  # where the terminal is narrow
 
 
 def trim(
@@ -26,6 +27,7 @@ def trim(
     app: AppOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
+    no_header: HeaderOption = False,
 ) -> None:
     """Trim the log by the application's rules, or by one given here.
 
@@ -33,9 +35,15 @@ def trim(
     """
     from tidings.cli.target import find
 
+    if dry_run and (yes or shrink):
+        raise typer.BadParameter("--dry-run changes nothing: leave --yes and --shrink out")
     target = find(app, url)
     limits = {"age": age, "size": size, "consumed": consumed, "streams": streams, "dead": dead}
-    asyncio.run(_trim(target, _rules(target, patterns or [], limits, dry_run or shrink), dry_run, shrink, yes, as_json))
+    rules = _rules(target, patterns or [], limits, dry_run or shrink)
+    if dry_run:
+        _tell(asyncio.run(_usage(target, rules)), as_json=as_json, header=not no_header)
+    else:
+        asyncio.run(_trim(target, rules, shrink, yes, as_json))
 
 
 def _rules(target: Any, patterns: list[str], limits: dict[str, Any], may_be_none: bool) -> Any:
@@ -49,7 +57,7 @@ def _rules(target: Any, patterns: list[str], limits: dict[str, Any], may_be_none
     if patterns:
         raise ConfigurationError("no limit is given: say --age, --size, --consumed or --dead for the patterns")
     rules = Retention({}) if target.app is None else target.app.retention
-    if not rules.rules and not may_be_none:
+    if not rules.is_given and not may_be_none:
         raise ConfigurationError(
             "no rule says what may go: write App(retain={'debug:**': Retain(age='7d')}), or give one here, as in"
             " tidings trim 'debug:**' --age 7d"
@@ -57,20 +65,26 @@ def _rules(target: Any, patterns: list[str], limits: dict[str, Any], may_be_none
     return rules
 
 
-async def _trim(target: Any, rules: Any, dry_run: bool, shrink: bool, yes: bool, as_json: bool) -> None:
+async def _usage(target: Any, rules: Any) -> Any:
+    from tidings.clock import SystemClock
+    from tidings.log.trimming import usage
+
+    async with target.looking() as log:
+        return await usage(log, rules, SystemClock().now())
+
+
+async def _trim(target: Any, rules: Any, shrink: bool, yes: bool, as_json: bool) -> None:
+    from tidings.cli.asking import confirm
     from tidings.cli.output import counted
     from tidings.clock import SystemClock
     from tidings.log.trimming import usage
 
     async with target.log() as log:
         told = await usage(log, rules, SystemClock().now())
-        if dry_run:
-            _tell(told, as_json)
-            return
         goes = sum(share.goes.events for share in told.shares)
         question = f"{counted(goes, 'event')} of {log.url} will go for good. Go on?"
-        if goes and not yes and not typer.confirm(question):  # nothing else waits; Ctrl-C ends it
-            raise typer.Exit(1)
+        if goes and not yes:
+            confirm(question)
         gone = await _sweep(log, rules, goes)
         if shrink:
             await log.shrink()
@@ -93,7 +107,7 @@ async def _sweep(log: Any, rules: Any, of: int) -> Any:
     return gone
 
 
-def _tell(told: Any, as_json: bool) -> None:
+def _tell(told: Any, *, as_json: bool, header: bool) -> None:
     from tidings.cli.output import Column, is_terminal, print_json, print_rows
     from tidings.cli.words import size
 
@@ -102,11 +116,13 @@ def _tell(told: Any, as_json: bool) -> None:
         return
     print_rows(
         [
-            Column(name, name in _NUMBERS, name in ("pattern", "oldest"), name not in ("size", "frees"))
+            Column(
+                name, name in _NUMBERS, name in ("pattern", "oldest"), name not in ("size", "frees"), _GOES.get(name, 0)
+            )
             for name in _COLUMNS
         ],
         [_row(share) for share in told.shares],
-        nothing="",
+        header=header,
     )
     if is_terminal():
         disk = told.disk
@@ -116,20 +132,16 @@ def _tell(told: Any, as_json: bool) -> None:
 
 
 def _row(share: Any) -> list[Any]:
-    from datetime import UTC, datetime
-
-    from tidings.cli.words import size
+    from tidings.cli.words import moment, size
 
     there, goes = share.there, share.goes
-    oldest = datetime.fromtimestamp(there.oldest / 1e6, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
     held = "; ".join(f"{tally.events:,}: {holder}" for holder, tally in share.held.items())
-    when = oldest if there.oldest else None
     return [
         share.pattern,
         share.rule.removeprefix("Retain(").removesuffix(")"),
         there.events,
         size(there.bytes),
-        when,
+        moment(there.oldest / 1e6) if there.oldest else None,
         goes.events,
         size(goes.bytes),
         held or "-",
@@ -143,10 +155,18 @@ def _document(told: Any) -> dict[str, Any]:
         for share in told.shares
     ]  # fmt: skip
     rules = [
-        {"pattern": share.pattern, "rule": share.rule, "there": share.there, "goes": share.goes, "held": holders}
+        {"pattern": share.pattern, "rule": share.rule, "there": _counted(share.there), "goes": _counted(share.goes),
+         "held": holders}
         for share, holders in zip(told.shares, held, strict=True)
-    ]
+    ]  # fmt: skip
     return {"disk": told.disk, "rules": rules}
+
+
+def _counted(tally: Any) -> dict[str, Any]:
+    from tidings.cli.words import moment
+
+    oldest = moment(tally.oldest / 1e6) if tally.oldest else None
+    return {"events": tally.events, "bytes": tally.bytes, "oldest": oldest}
 
 
 def _tell_done(gone: Any, disk: Any, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tidings.cli.options import AppOption, JsonOption, UrlOption
+from tidings.cli.options import AppOption, HeaderOption, JsonOption, UrlOption
 
 
 def verify(
@@ -14,6 +14,7 @@ def verify(
     app: AppOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
+    no_header: HeaderOption = False,
 ) -> None:
     """Read the whole log and check it: checksums, streams, indexes, the file itself, what groups have set aside.
 
@@ -26,7 +27,7 @@ def verify(
     if as_json:
         print_json({"events": events, "findings": findings})
     elif findings:
-        _tell(findings)
+        _tell(findings, header=not no_header)
     else:
         print(f"{counted(events, 'event')}, and all is sound")
     if findings:
@@ -34,7 +35,7 @@ def verify(
 
 
 async def _verify(target: Any, backup: Path | None) -> tuple[int, list[Any]]:
-    async with target.log() as log:
+    async with target.looking() as log:
         return await examine(log, backup)
 
 
@@ -52,11 +53,13 @@ async def examine(log: Any, backup: Path | None) -> tuple[int, list[Any]]:
     return events, findings
 
 
-def _tell(findings: list[Any]) -> None:
+def _tell(findings: list[Any], *, header: bool) -> None:
     import sys
 
-    from tidings.cli.output import counted
+    from tidings.cli.output import Column, counted, is_terminal, print_header
 
+    if header and not is_terminal():
+        print_header([Column("position"), Column("what")])
     for finding in findings:
         print(f"{finding.position or '-'}\t{finding.what}")
     print(f"{counted(len(findings), 'thing')} wrong. What to do:", file=sys.stderr)

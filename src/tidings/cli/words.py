@@ -1,7 +1,7 @@
 """Policies, data and addresses in words."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -24,9 +24,9 @@ def data_text(event: Event) -> str:
     return msgspec.json.encode(event.data).decode()
 
 
-def moment(time: datetime) -> str:
-    """A time as the clock here says it."""
-    return time.astimezone().isoformat(timespec="milliseconds")
+def moment(seconds: float) -> datetime:
+    """The time so many seconds after 1970 began, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def size(count: int) -> str:

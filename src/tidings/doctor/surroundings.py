@@ -7,7 +7,7 @@ from tidings.doctor.facts import Facts
 from tidings.doctor.finding import Finding, error, note, warning
 from tidings.errors import MissingExtra
 
-VARIABLES = ("TIDINGS_URL", "TIDINGS_LOG", "TIDINGS_BROKER")  # in the order in which they are asked
+VARIABLES = ("TIDINGS_APP", "TIDINGS_URL", "TIDINGS_LOG", "TIDINGS_BROKER")  # in the order in which they are asked
 _OURS = {*VARIABLES, "TIDINGS_SEED", "TIDINGS_TRIALS", "TIDINGS_SHOP"}  # the rest: tests and the demo
 _OLDEST = (3, 11)
 

@@ -146,12 +146,23 @@ class Outgoing:
         Raises:
             InvalidEvent: no moment is meant.
         """
+        later = self.all_later([event], [value], delay=delay, at=at)
+        return None if later is None else later[0]
+
+    def all_later(
+        self, events: Sequence[Event], values: Sequence[Any], *, delay: Delay | None, at: datetime | None
+    ) -> list[tuple[Event, Timer]] | None:
+        """As `later`, for several that are due at one moment.
+
+        Raises:
+            InvalidEvent: no moment is meant.
+        """
         now = self._clock.now()
         due = due_at(now, delay=delay, at=at)
         if due <= int(now * 1e6):
             return None
-        event = timed(event, value, due)
-        return event, self._timer(event, due)
+        as_due = [timed(event, value, due) for event, value in zip(events, values, strict=True)]
+        return [(event, self._timer(event, due)) for event in as_due]
 
     def is_public(self, name: str) -> bool:
         """May other services see events of this name?"""

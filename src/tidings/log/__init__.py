@@ -3,7 +3,7 @@
 from tidings.log.group import Lease
 from tidings.log.interface import Ledger, Lineage, Log, Transaction
 from tidings.log.lineage import Fate, Outcome
-from tidings.log.open import open_log
+from tidings.log.open import look_into, open_log
 from tidings.log.parked import Parked
 from tidings.log.position import START
 from tidings.log.record import Draft, Record
@@ -37,5 +37,6 @@ __all__ = [
     "Timers",
     "Transaction",
     "Where",
+    "look_into",
     "open_log",
 ]

@@ -43,15 +43,17 @@ class Census:
         self._closed = START  # blocks up to here are complete; the one behind still grows
         self._trimmed = 0  # as the log had it when this was counted
 
-    async def count(self, log: Log) -> AsyncIterator[Block]:
-        """Count what has come, or everything anew when somebody else has trimmed."""
+    async def count(self, log: Log, upto: Position | None = None) -> AsyncIterator[Block]:
+        """Count what has come, or everything anew when somebody else has trimmed; no further than `upto`, or about."""
+        if upto == START:
+            return
         found = await self._begin(log)
         while True:
             self.is_sound = self.is_sound and found.trimmed == self._trimmed
             block = Block(found.after, found.upto, found.kinds)
             if block.kinds:
                 self.blocks.append(block)
-            if found.at_head:
+            if found.at_head or (upto is not None and block.last >= order_in(upto)):
                 return
             self._closed = found.upto
             yield block

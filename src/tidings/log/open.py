@@ -28,10 +28,28 @@ async def open_log(url: str, *, clock: Clock | None = None, **settings: Any) -> 
     Raises:
         ConfigurationError: no log has this URL, or it has no such setting.
     """
+    return await _opened(url, "open", clock, settings)
+
+
+async def look_into(url: str, *, clock: Clock | None = None) -> Log:
+    """The log `url` names, to be read only: nothing is made, locked or changed, and what would write is refused.
+
+    Raises:
+        ConfigurationError: there is no such log, or it lives in the memory of one process.
+    """
+    if url.startswith("memory:"):
+        raise ConfigurationError(
+            "a log in memory lives inside its own process, where nobody else can see it: give the application one on"
+            " disk, as in App(name, 'sqlite:///app.db')"
+        )
+    return await _opened(url, "look", clock, {})
+
+
+async def _opened(url: str, how: str, clock: Clock | None, settings: dict[str, Any]) -> Log:
     for scheme, target in SCHEMES.items():
         if url.startswith(scheme):
             module, _, name = target.partition(":")
-            open_kind = getattr(import_module(module), name).open
+            open_kind = getattr(getattr(import_module(module), name), how)
             plain, _, query = url.partition("?")
             said = _settings(plain, query, inspect.signature(open_kind)) | settings
             return cast(Log, await open_kind(_path(plain, scheme), clock=clock, **said))

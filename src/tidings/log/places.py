@@ -8,7 +8,7 @@ from tidings.clock import Clock, SystemClock
 from tidings.errors import ConfigurationError
 from tidings.events import Event, PatternSet
 from tidings.log.interface import Log
-from tidings.log.position import START
+from tidings.log.position import START, before
 from tidings.log.record import restore
 from tidings.log.slices import Slice, Where
 
@@ -16,6 +16,7 @@ _AGO = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(s|min|m|h|d|w)[a-z]* ago")
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}  # seconds
 _POSITION = re.compile(r"[0-9a-f]{12}-[0-9a-f]{16}")
 _BATCH = 1000
+_FURTHEST = 20_000  # orders looked back at once
 
 
 async def position(log: Log, text: str, clock: Clock | None = None) -> str:
@@ -77,6 +78,25 @@ async def count(
         fit += sum(hears.matches(record.type) for record in each.records if each.position(record) <= upto)
         advance(len(each.records))
     return fit
+
+
+async def before_last(log: Log, patterns: Sequence[str], number: int) -> str:
+    """The place that the last so many events that fit a pattern lie behind; the log's beginning, when it has less."""
+    hears, end, span = PatternSet(patterns), await log.head(), _BATCH
+    found: list[str] = []
+    while end != START and len(found) < number:
+        start = before(end, span)
+        found = [*[place async for place in _fitting(log, hears, start, end)], *found]
+        end, span = start, min(span * 2, _FURTHEST)
+    return before(found[-number]) if len(found) >= number else START
+
+
+async def _fitting(log: Log, hears: PatternSet, after: str, upto: str) -> AsyncIterator[str]:
+    async for each in _to_end(log, after, Where(lean=True), upto):
+        for record in each.records:
+            place = each.position(record)
+            if place <= upto and hears.matches(record.type):
+                yield place
 
 
 async def _to_end(log: Log, after: str, where: Where, end: str) -> AsyncIterator[Slice]:

@@ -47,9 +47,9 @@ def order_in(position: Position) -> int:
     return int(position[-_ORDER_DIGITS:], 16) if position else 0
 
 
-def before(position: Position) -> Position:
-    """The place right before a position: who reads on from there meets what is recorded at it."""
-    order = order_in(position) - 1
+def before(position: Position, orders: int = 1) -> Position:
+    """The place so many orders before a position: by one, and who reads on from there meets what is recorded at it."""
+    order = order_in(position) - orders
     return f"{position[:-_ORDER_DIGITS]}{order:0{_ORDER_DIGITS}x}" if order > 0 else START
 
 

@@ -79,6 +79,18 @@ class Retention:
         self._patterns = [Pattern(pattern) for pattern in rules]
         self._known: dict[str, int | None] = {}
 
+    @property
+    def is_given(self) -> bool:
+        """Has anybody given a rule?"""
+        return any(OWN.get(pattern) != rule for pattern, rule in self.rules)
+
+    @property
+    def youngest(self) -> float | None:
+        """The age in seconds that an event has to have before anything concerns it; None when others may go too."""
+        ages = [rule.seconds for _, rule in self.rules]
+        others = any(rule.bytes is not None or rule.consumed or rule.dead_seconds is not None for _, rule in self.rules)
+        return None if others else min((age for age in ages if age is not None), default=None)
+
     def place(self, type: str) -> int | None:
         """Which rule, counted from 0, is this name's; None: it is kept."""
         if type not in self._known:
@@ -90,6 +102,15 @@ class Retention:
         """The rule of this name; None: it is kept."""
         place = self.place(type)
         return None if place is None else self.rules[place][1]
+
+
+def with_own(rules: Mapping[str, Retain]) -> Retention:
+    """These rules and, for what the toolkit itself records, one of its own, unless one of these fits first.
+
+    Raises:
+        ConfigurationError, InvalidName: see `Retention`.
+    """
+    return Retention({**rules, **{pattern: rule for pattern, rule in OWN.items() if pattern not in rules}})
 
 
 class Tally(msgspec.Struct):
@@ -171,3 +192,6 @@ def _amount(text: str, units: Mapping[str, int], what: str, example: str) -> flo
     if found is None or unit is None:
         raise ConfigurationError(f"{text!r} is not {what}: write it as in {example!r}, in one of {', '.join(units)}")
     return float(found[1]) * units[unit]
+
+
+OWN: Final = {"tidings:**": Retain(age="30d")}  # what the toolkit itself records: alerts, and what recurs

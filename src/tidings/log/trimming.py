@@ -45,7 +45,8 @@ async def sweep(
     A step that only counted says `NOTHING`. With `dry_run` nothing is removed, and each step tells what groups hold
     back; without it what they hold is not even looked at.
     """
-    async for _ in census.count(log):
+    age = None if dry_run else retention.youngest
+    async for _ in census.count(log, None if age is None else await log.position_at(now - age)):
         yield NOTHING
     is_exact = not dry_run and any(rule.bytes is not None for _, rule in retention.rules)
     if is_exact and not census.is_sound:

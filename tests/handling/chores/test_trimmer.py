@@ -9,9 +9,10 @@ from tests.handling.stage import BOUND, Heard, OrderCreated, caught_up, facts, p
 from tidings import App, Event, Retain, Retry
 from tidings.clock import ManualClock
 from tidings.handling.chores.trimmer import Trimmer
+from tidings.log import open_log
 from tidings.log.census import Census
 from tidings.log.position import START
-from tidings.log.retention import Cut, Retention
+from tidings.log.retention import Cut, Retention, with_own
 from tidings.log.sqlite import SqliteLog
 from tidings.log.trimming import sweep
 
@@ -47,9 +48,52 @@ async def test_an_application_trims_what_its_handlers_are_done_with(new_app: New
         assert (await heard.reach(51))[-1].order_id == 50
 
 
-async def test_without_rules_there_is_no_chore(app: App) -> None:
+async def test_without_rules_only_what_the_toolkit_records_goes_and_after_a_month(app: App) -> None:
+    heard = Heard[str]()
+
+    @app.on("tidings:**")
+    async def hear(event: Event) -> None:
+        heard.note(event.id)
+
     async with app.running():
-        assert not any(isinstance(chore, Trimmer) for chore in app._chores())
+        own = Event(id="own", source="shop", type="tidings:group:lagging")
+        await app.log.append([own, Event(source="shop", type="order:moved")])
+        await heard.reach(1)
+        await caught_up(app)
+        pass_time(app, 29 * 86_400.0)
+        kept = await recorded(app.log)
+        pass_time(app, 2 * 86_400.0)
+        await app.log.append([Event(source="shop", type="order:moved")])
+        await shrunk(app, 2)
+
+    assert [event.type for event in kept] == ["tidings:group:lagging", "order:moved"]
+
+
+async def test_a_rule_for_what_the_toolkit_records_comes_before_its_own() -> None:
+    kept = Retain(age="90d")
+
+    assert with_own({}).rule("tidings:every:shop.tidy") == Retain(age="30d")
+    assert with_own({"tidings:**": kept}).rule("tidings:every:shop.tidy") == kept
+    assert with_own({"tidings:every:**": kept}).rule("tidings:every:shop.tidy") == kept
+    assert with_own({"**": kept}).rule("tidings:group:lagging") == Retain(age="30d")
+    assert with_own({}).rule("order:created") is None
+    assert not with_own({}).is_given
+    assert with_own({"order:*": kept}).is_given
+
+
+async def test_where_only_old_events_may_go_young_ones_are_not_even_counted(clock: ManualClock) -> None:
+    log = await open_log("memory:", clock=clock)
+    await log.append([Event(source="shop", type="order:moved") for _ in range(10)])
+    census = Census()
+
+    [step async for step in sweep(log, with_own({}), census, clock.now())]
+    young = list(census.blocks)
+    clock.advance(31 * 86_400.0)
+    await log.append([Event(source="shop", type="order:moved")])
+    [step async for step in sweep(log, with_own({}), census, clock.now())]
+
+    assert (young, len(census.blocks)) == ([], 1)
+    await log.close()
 
 
 async def test_an_event_that_failed_is_kept_until_it_is_done(new_app: NewApp) -> None:

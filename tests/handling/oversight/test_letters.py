@@ -120,3 +120,26 @@ async def test_a_group_gets_past_a_damaged_record_by_the_command_its_reason_name
     assert list(heard)[-2:] == [2, 3]
     assert 1 not in heard
     assert (letter.position, letter.parked.reason) == (events[1].position, "damaged")
+
+
+async def test_what_waits_for_its_next_try_is_shown_with_the_failure(app: App) -> None:
+    @app.on(retry=Retry(attempts=9, inline=0, wait=60.0, jitter=0.0))
+    async def show(order: OrderCreated) -> None:
+        raise ConnectionError("no gateway")
+
+    async with app.running():
+        first = await app.publish(OrderCreated(1))
+        second = await app.publish(OrderCreated(1))
+        await parked(app, "retry", "blocked")
+
+        (letter,) = await app.dead.aside(first.id)
+        (behind,) = await app.dead.aside(second.position or "", group="shop.show")
+
+        assert (letter.parked.state, letter.parked.attempts, letter.behind) == ("retry", 1, 1)
+        assert letter.parked.due >= app.clock.now()
+        assert 'raise ConnectionError("no gateway")' in letter.parked.detail
+        assert behind.parked.state == "blocked"
+        assert (await app.dead.list(state="retry")).letters == [letter]
+        assert (await app.dead.list()).letters == []
+        with pytest.raises(ConfigurationError, match="no group has set nothing aside"):
+            await app.dead.aside("nothing")

@@ -308,3 +308,17 @@ async def test_a_delayed_public_event_goes_to_other_services_when_it_is_due_and_
         await heard.reach(2)
 
     assert heard == ["a", "order:created"]
+
+
+async def test_several_events_are_published_later_all_at_one_moment(app: App) -> None:
+    async with app:
+        made = await app.publish_many([OrderCreated(1), OrderCreated(2)], delay=60)
+        now = await app.publish_many([OrderCreated(3)], delay=0)
+        waiting = await app.log.ledger.timers.waiting()
+
+        assert [timer.draft.id for timer in waiting] == [event.id for event in made]
+        assert len({timer.due for timer in waiting}) == len({event.time for event in made}) == 1
+        assert (await app.log.find(now[0].id)).records
+        assert await app.publish_many([], delay=60) == []
+        with pytest.raises(InvalidEvent, match="either delay= or at="):
+            await app.publish_many([OrderCreated(1)], delay=60, at=NOW)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -16,7 +17,7 @@ Change = Callable[[str, list[int]], Awaitable[int]]
 
 
 class Letter(msgspec.Struct, frozen=True):
-    """A dead letter, and how many events wait behind it."""
+    """A dead letter, or what may become one, and how many events wait behind it."""
 
     parked: Parked
     behind: int
@@ -52,11 +53,25 @@ class Letters:
     def __init__(self, log: Log) -> None:
         self._log = log
 
-    async def list(self, group: str | None = None, limit: int = 1000) -> Found:
-        """The oldest, of a group or of all."""
+    async def list(
+        self, group: str | None = None, limit: int = 1000, state: Literal["dead", "retry"] = "dead"
+    ) -> Found:
+        """The oldest, of a group or of all; with `state="retry"` what is not dead, and waits for its next try."""
         await self._check(group)
-        dead = await self._log.ledger.parked(group, "dead", limit)
-        return Found(await self._with_followers(group, dead), dead.more)
+        found = await self._log.ledger.parked(group, state, limit)
+        return Found(await self._with_followers(group, found), found.more)
+
+    async def aside(self, event: str, group: str | None = None) -> Sequence[Letter]:
+        """What is set aside of one event, by id or position, in whatever state: dead, to be tried again, or blocked."""
+        await self._check(group)
+        found = await self._log.ledger.parked(group, None, _ALL)
+        chosen = [one for one in found if event in (one.event_id, one.position)]
+        if not chosen:
+            raise ConfigurationError(
+                f"no group has set {event} aside: 'tidings dead list', with --retry too, shows what is, and 'tidings"
+                f" trace {event}' what became of it"
+            )
+        return await self._with_followers(group, chosen)
 
     async def find(self, *events: str, group: str | None = None) -> Sequence[Letter]:
         """Those with one of these ids or positions; without any, all there are."""

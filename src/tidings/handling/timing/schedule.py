@@ -78,6 +78,14 @@ def schedule(spoken: Spoken, zone: str | None = None) -> Schedule:
     return Interval(seconds)
 
 
+def span(text: str) -> float | None:
+    """The seconds of `"90s"`, `"5m"`, `"1h30m"`; None when it is no span of time."""
+    found = _SPAN.fullmatch("".join(text.split()))
+    if found is None or not text.strip():
+        return None
+    return sum(float(number or 0) * seconds for number, seconds in zip(found.groups(), _SECONDS, strict=True))
+
+
 def _seconds(spoken: Spoken) -> float | None:
     """The seconds of an interval; None for a cron expression."""
     if isinstance(spoken, timedelta):
@@ -85,9 +93,8 @@ def _seconds(spoken: Spoken) -> float | None:
     if isinstance(spoken, int | float) and not isinstance(spoken, bool):
         return spoken
     text = spoken.strip() if isinstance(spoken, str) else ""
-    found = _SPAN.fullmatch("".join(text.split()))
-    if found is not None and text:
-        return sum(float(number or 0) * seconds for number, seconds in zip(found.groups(), _SECONDS, strict=True))
+    if (seconds := span(text)) is not None:
+        return seconds
     if " " in text or text.startswith("@"):
         return None
     raise ConfigurationError(

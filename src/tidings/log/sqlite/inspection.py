@@ -84,18 +84,40 @@ def path_of(url: str | None) -> Path | None:
 
 def inspect(path: Path) -> Inspection:
     """Look at the log at `path`, whoever is using it; blocks."""
-    was_in_use = _is_in_use(path)
+    was_in_use = is_in_use(path)
     seen = _inspect(path)
     # It was opened while nobody was expected, so what was seen may be half of a change: once more, now as a reader.
-    return seen if was_in_use or not _is_in_use(path) else _inspect(path)
+    return seen if was_in_use or not is_in_use(path) else _inspect(path)
 
 
 @contextlib.contextmanager
 def looking_into(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that can only read, and waits for nobody long."""
-    mode = "mode=ro" if _is_in_use(path) else "immutable=1"  # or it would leave a -wal and a -shm behind
-    with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, timeout=0.5)) as connection:
+    with contextlib.closing(connect_to_look(path)) as connection:
         yield connection
+
+
+def connect_to_look(path: Path) -> sqlite3.Connection:
+    """A connection to the file at an absolute path that can only read; for any thread, and whoever closes it."""
+    mode = "mode=ro" if is_in_use(path) else "immutable=1"  # or it would leave a -wal and a -shm behind
+    uri = f"{path.as_uri()}?{mode}"
+    return sqlite3.connect(uri, uri=True, timeout=0.5, isolation_level=None, check_same_thread=False)
+
+
+def is_in_use(path: Path) -> bool:
+    """Has anybody this database open, or died with it? In WAL mode that shows by the file beside it."""
+    return os.path.exists(_wal(path))
+
+
+def sign_of(path: Path) -> tuple[int, int, int] | None:
+    """By what it shows that a file nobody has open has changed; None when it is read with the locks of its users."""
+    if is_in_use(path):
+        return None
+    try:
+        known = os.stat(path)
+    except FileNotFoundError:
+        return (0, 0, 0)
+    return known.st_ino, known.st_size, known.st_mtime_ns
 
 
 def _inspect(path: Path) -> Inspection:
@@ -105,7 +127,7 @@ def _inspect(path: Path) -> Inspection:
         has_folder=os.path.exists(folder),  # and not folder.exists(), which fails where this user may not look
         head=head_in(folder / "bell"),
         has_reserve=os.path.exists(folder / "reserve"),
-        wal=os.path.getsize(_wal(path)) if _is_in_use(path) else 0,
+        wal=os.path.getsize(_wal(path)) if is_in_use(path) else 0,
         known=len(MIGRATIONS),
     )
     try:
@@ -113,11 +135,6 @@ def _inspect(path: Path) -> Inspection:
             return _read(connection, seen, folder / "members")
     except sqlite3.Error as error:
         return msgspec.structs.replace(seen, trouble=translated(error, str(path)))
-
-
-def _is_in_use(path: Path) -> bool:
-    """Has anybody this database open, or died with it? In WAL mode that shows by the file beside it."""
-    return os.path.exists(_wal(path))
 
 
 def _wal(path: Path) -> Path:

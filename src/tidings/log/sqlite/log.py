@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from tidings.clock import Clock, SystemClock
 from tidings.concurrency import DedicatedThread
-from tidings.errors import CommitUnknown, LogError
+from tidings.errors import CommitUnknown, LogError, LogReadOnly
 from tidings.events import Event
 from tidings.log.position import START, Position
 from tidings.log.record import Draft, adopted, draft, mentions
@@ -20,6 +20,7 @@ from tidings.log.slices import ALL, ANY, Appended, Expect, Slice, Where
 from tidings.log.sqlite import lineage, reading, retention
 from tidings.log.sqlite.backup import back_up, shrink
 from tidings.log.sqlite.existing import JoinedTransaction, existing_transaction
+from tidings.log.sqlite.looking import look_at_parts
 from tidings.log.sqlite.opening import Parts, open_parts
 from tidings.log.sqlite.schema import tip_of
 from tidings.log.sqlite.session import Session
@@ -68,8 +69,40 @@ class SqliteLog:
             NewerSchema, LogReadOnly, LogLocked: it cannot be used by this process.
             ConfigurationError: the place does not suit a log.
         """
+        return await cls._opened(
+            partial(open_parts, Path(path), clock or SystemClock(), synchronous, lock_timeout, lease)
+        )
+
+    @classmethod
+    async def look(
+        cls,
+        path: str | Path,
+        *,
+        clock: Clock | None = None,
+        synchronous: str = "FULL",
+        lock_timeout: float = 10.0,
+        lease: float = 15.0,
+    ) -> Self:
+        """Open the file at `path` for reading only: nothing is made, locked or changed, and writing is refused.
+
+        The settings are those of `open`. One exception: a file whose tables are older than this tidings is opened, and
+        so brought up to date.
+
+        Raises:
+            ConfigurationError: there is no log.
+            LogDamaged, NewerSchema, LogReadOnly, LogError: it cannot be read.
+        """
+        known = clock or SystemClock()
+
+        def parts() -> Parts:
+            seen = look_at_parts(Path(path), known, lease)
+            return seen or open_parts(Path(path), known, synchronous, lock_timeout, lease)
+
+        return await cls._opened(parts)
+
+    @classmethod
+    async def _opened(cls, parts: Callable[[], Parts]) -> Self:
         loop = asyncio.get_running_loop()
-        parts = partial(open_parts, Path(path), clock or SystemClock(), synchronous, lock_timeout, lease)
         opening = loop.run_in_executor(None, parts)
 
         def close_unused(done: "asyncio.Future[Parts]") -> None:
@@ -238,6 +271,8 @@ class SqliteLog:
 
     async def shrink(self) -> None:
         """Give the room that trimming has freed back to the disk."""
+        if self.threads.is_for_reading:
+            raise LogReadOnly(str(self.path))
         await _apart("shrink", lambda: shrink(self.path, self._lock_timeout))
 
     async def verify(self, backup: Path | None = None) -> AsyncIterator[Examined]:

@@ -65,7 +65,7 @@ class Members:
         """When a member last touched its file, in seconds since 1970 UTC; None when there is no file any more."""
         try:
             return (self._folder / whole(member)).stat().st_mtime
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             return None
 
     def forget(self, members: list[str]) -> None:
@@ -85,15 +85,17 @@ class Members:
         try:
             # Against the machine's clock, which stamps files: a manual clock moves none.
             return wall_nanoseconds() - (self._folder / name).stat().st_mtime_ns > self._lease * 1e9
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             return False
 
     def _is_dead(self, name: str, *, remove: bool = False) -> bool:
         path = self._folder / name
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return True
+        except PermissionError:
+            return False  # another user's, to whom we only listen: what it touched will tell
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

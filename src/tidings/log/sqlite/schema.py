@@ -154,7 +154,7 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
     Raises:
         NewerSchema: a newer tidings wrote this file.
     """
-    found = _schema(connection)
+    found = schema_of(connection)
     if found > len(MIGRATIONS):
         raise NewerSchema(found, len(MIGRATIONS), path)
     for number, script in enumerate(MIGRATIONS[found:], start=found + 1):
@@ -212,7 +212,8 @@ def create_lanes(connection: sqlite3.Connection, group: str, position: int) -> N
     )
 
 
-def _schema(connection: sqlite3.Connection) -> int:
+def schema_of(connection: sqlite3.Connection) -> int:
+    """The number of the last migration; 0 when there is no table of a log."""
     known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'tidings_meta'").fetchone()
     if not known:
         return 0

@@ -23,6 +23,8 @@ Result = TypeVar("Result")
 class Threads:
     """Runs questions on the reader's connection and jobs on the writer's."""
 
+    is_for_reading = False  # and for nothing else
+
     def __init__(self, reader: sqlite3.Connection, writer: Writer, sidecar: Sidecar, epochs: list[Epoch]) -> None:
         self._reader = reader
         self._sidecar = sidecar

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tidings.errors import LogDamaged
+from tidings.errors import LogDamaged, LogError
 from tidings.log.position import Epoch
 from tidings.log.record import Record
+from tidings.log.sqlite.inspection import sign_of
 from tidings.log.sqlite.schema import epochs, tip_of
 from tidings.log.verifying import DECIDE, MOVE, RESTORE, Columns, Examined, Flaw, broken_stream, wrong_with
 
@@ -37,8 +38,10 @@ def examine(path: Path, *, is_alone: bool = False) -> Generator[Examined, None, 
 
     Raises:
         LogDamaged: it is so broken that not even its head can be read.
+        LogError: it was at rest, and has been written to meanwhile.
     """
-    mode = "immutable=1" if is_alone else "mode=ro"
+    sign = sign_of(path)
+    mode = "immutable=1" if is_alone or sign is not None else "mode=ro"
     with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True)) as connection:
         try:
             connection.execute("PRAGMA query_only = 1")
@@ -49,6 +52,8 @@ def examine(path: Path, *, is_alone: bool = False) -> Generator[Examined, None, 
         yield Examined(0, of, _structure(connection))
         yield from _records(connection, epoch, tip, of)
         yield Examined(of, of, [*_relations(connection, epoch)])
+    if sign is not None and sign_of(path) != sign:
+        raise LogError(f"{path} was opened and written to while it was read as if nobody used it: verify it again")
 
 
 def _count(connection: sqlite3.Connection, tip: int) -> int:
