@@ -4,14 +4,26 @@ import asyncio
 import fcntl
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.handling.stage import AuditNoted, Heard, OrderCreated, StockReserved, caught_up, recorded, until
+from tests.handling.stage import (
+    AuditNoted,
+    Heard,
+    OrderCreated,
+    StockReserved,
+    caught_up,
+    eventually,
+    recorded,
+    until,
+)
 from tidings import App, Event
+from tidings.brokers.log import LogBroker
+from tidings.errors import EventRefused
+from tidings.handling.oversight.letters import Letter
 from tidings.log import Log, open_log
 
 _names = itertools.count()
@@ -292,3 +304,37 @@ def _is_healthy(app: App, healthy: bool) -> Any:
         return (await app.health()).healthy == healthy
 
     return is_so
+
+
+async def test_what_the_carrier_would_never_take_becomes_a_dead_letter_and_holds_up_no_other_key(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = LogBroker.publish
+
+    async def small_only(self: LogBroker, events: Sequence[Event]) -> None:
+        for event in events:
+            if event.id == "large":
+                raise EventRefused(event.id, "it has 2,000,000 bytes, 1,000,000 are allowed")
+        await publish(self, events)
+
+    monkeypatch.setattr(LogBroker, "publish", small_only)
+    orders, inventory = service("orders"), service("inventory")
+    heard = hearing(inventory, "order:created")
+
+    async with inventory.running(), orders.running():
+        for number, key in enumerate("aba"):
+            await orders.publish("order:created", {"order_id": number}, key=key, id="large" if number == 0 else None)
+        await heard.reach(1)
+        letters = await eventually_dead(orders)
+
+    assert [(each.parked.group, each.parked.event_id) for each in letters] == [("orders:outbound", "large")]
+    assert "2,000,000 bytes" in letters[0].parked.reason
+    assert [event.key for event in heard] == ["b"], "later events of its key wait for what is decided about it"
+
+
+async def eventually_dead(app: App) -> Sequence[Letter]:
+    async def is_there() -> bool:
+        return bool((await app.dead.list()).letters)
+
+    await eventually(is_there)
+    return (await app.dead.list()).letters

@@ -113,7 +113,7 @@ async def health_of(
     chores = running.housekeeping.reason if running and running.housekeeping else None
     sources = tuple(map(_source, supervision.supervised)) if supervision else ()
     breakers = tuple(_seen(each.circuit) for each in included)
-    said = [*(each.trouble for each in groups), inbound, chores]
+    said = [*(each.trouble for each in groups), inbound, chores, *_silent(running), *_silent(hearing)]
     said += [*(each.trouble for each in sources), *(each.trouble for each in breakers)]
     troubles = tuple(filter(None, said))
     at_work = running is not None or hearing is not None
@@ -133,6 +133,11 @@ def _heard(reader: DirectReader, standing: Standing | None) -> GroupHealth:
     lag, dead = (standing.lag or 0, standing.dead or 0) if standing is not None else (0, 0)
     state = "live" if reader.stopped is None else "stopped"
     return GroupHealth(reader.subscription.name, state, lag, 0, 0, 0, dead, reader.trouble.reason, waiting=lag)
+
+
+def _silent(at_work: Running | Hearing | None) -> list[str]:
+    """Consumers that get nothing although there is something to get."""
+    return [] if at_work is None or at_work.vigil is None else list(at_work.vigil.silent.values())
 
 
 def _breaker(readers: Sequence[Reader]) -> BreakerHealth | None:

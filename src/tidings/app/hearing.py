@@ -8,6 +8,7 @@ from tidings.clock import Clock
 from tidings.events import Catalog
 from tidings.handling.direct import DirectReader, Outlet, check_direct, warn_of_order
 from tidings.handling.outgoing import Outgoing
+from tidings.handling.oversight.vigil import Vigil, vigil_over
 from tidings.handling.report import MetricsHook
 from tidings.handling.subscription import Subscription
 
@@ -33,6 +34,9 @@ class Hearing:
         Raises:
             ConfigurationError: a handler asks for what this carrier cannot do without a log.
         """
+        self.vigil: Vigil | None = None
+        self._broker = broker
+        self._clock = clock
         self._tasks: list[asyncio.Task[None]] = []
         self.readers = [
             DirectReader(check_direct(each, broker), broker, catalog, outgoing, outlet, clock, metrics)
@@ -44,9 +48,14 @@ class Hearing:
     def start(self) -> None:
         """Begin to receive."""
         self._tasks = [asyncio.create_task(each.run(), name=each.subscription.name) for each in self.readers]
+        self.vigil = vigil_over(
+            self._broker, {each.subscription.name: each.count for each in self.readers}, self._clock
+        )
 
     async def stop(self, drain: float) -> None:
         """Receive no more, and answer what is in hand, for at most `drain` seconds; the rest comes again."""
+        if self.vigil is not None:
+            self.vigil.end()
         for reader in self.readers:
             reader.stop()
         if self._tasks:

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -13,6 +14,7 @@ from tidings.clock import Clock
 from tidings.errors import TidingsError
 from tidings.events import Catalog
 from tidings.events.names import OWN
+from tidings.handling.batch import Answers
 from tidings.handling.chores.housekeeping import Chore, Housekeeping
 from tidings.handling.direct import warn_of_order
 from tidings.handling.execution import Execution
@@ -24,6 +26,7 @@ from tidings.handling.flow.controls import Controls, controls_of
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.oversight.orphans import greet_orphans
 from tidings.handling.oversight.reporting import Reporting
+from tidings.handling.oversight.vigil import Vigil, vigil_over
 from tidings.handling.reader import Reader
 from tidings.handling.relay import Inbound, Relaying, outbound_subscription, unreadable_subscription
 from tidings.handling.report import MetricsHook
@@ -78,6 +81,7 @@ class Running:
         self.readers: list[Reader] = []
         self.breakers = tuple(breakers)
         self.inbound: Inbound | None = None
+        self.vigil: Vigil | None = None
         self.housekeeping: Housekeeping | None = None
         self.reporting: Reporting | None = None
 
@@ -98,7 +102,7 @@ class Running:
             for each in self._subscriptions:
                 warn_of_order(each, self._channels, self._broker)
             feed = Feed(self._log, None, None, public=True)
-            self.readers += [self._reader(each, feed, Relaying(self._broker)) for each in outbound]
+            self.readers += [self._reader(each, feed, partial(Relaying, self._broker)) for each in outbound]
             self._start_inbound(self._broker)
         self._announce()
         self._tasks = [asyncio.create_task(each.run(), name=each.subscription.name) for each in self.readers]
@@ -119,6 +123,8 @@ class Running:
             for task in (self._inbound_task, self._announcer_task, self._pulse_task, *self._tasks):
                 if task is not None:
                     task.cancel()
+            if self.vigil is not None:
+                self.vigil.end()
             for reader in self.readers:
                 reader.feed.close()
             if self._announcer is not None:
@@ -158,7 +164,7 @@ class Running:
         self,
         subscription: Subscription,
         feed: Feed,
-        execution: Execution | None = None,
+        execution: Callable[[Answers], Execution] | None = None,
         *,
         member: str | None = None,
         controls: Controls | None = None,
@@ -185,6 +191,7 @@ class Running:
         if patterns:
             self.inbound = Inbound(self._log, broker, self._name, patterns, self._clock)
             self._inbound_task = asyncio.create_task(self.inbound.run(), name=f"{self._name}:inbound")
+            self.vigil = vigil_over(broker, {self._name: self.inbound.count}, self._clock)
 
     async def _pulse(self, reporting: Reporting) -> None:
         while True:

@@ -46,7 +46,7 @@ class Reader:
         outgoing: Outgoing,
         clock: Clock,
         metrics: MetricsHook | None = None,
-        execution: Execution | None = None,
+        execution: Callable[[Answers], Execution] | None = None,
         controls: Controls | None = None,
     ) -> None:
         self.subscription = subscription
@@ -62,7 +62,11 @@ class Reader:
         self._ear = log.bell.listen()
         self._control = 0  # the counter of members' and operators' changes up to which the lease is known to hold
         self._is_behind = False  # on what they changed beside the lease, such as which parked events are due
-        self._execution = execution or execution_of(subscription, log, self.batch, self.settling, clock, self._ear.ring)
+        self._execution = (
+            execution(self.batch)
+            if execution is not None
+            else execution_of(subscription, log, self.batch, self.settling, clock, self._ear.ring)
+        )
         self._gate = None if self.controls is None else self._new_gate(self.controls)
         batches = subscription.policy.flow.batch
         self._gathering = None if batches is None else Gathering(batches, clock)

@@ -11,12 +11,13 @@ import msgspec
 from tidings.brokers import Arrival, Broker, Inbox
 from tidings.brokers.foreign import UNREADABLE, Foreign, Message
 from tidings.clock import Clock
-from tidings.errors import Fenced, Reject
+from tidings.errors import EventRefused, Fenced, Reject
 from tidings.events import Event
 from tidings.events.names import ANSWER, OWN
+from tidings.handling.batch import Answers
 from tidings.handling.delivery import Item
 from tidings.handling.form import form_of
-from tidings.handling.policy import Policy
+from tidings.handling.policy import Policy, Retry
 from tidings.handling.subscription import Subscription
 from tidings.handling.trouble import Trouble
 from tidings.log import Log
@@ -30,7 +31,11 @@ def outbound_subscription(app: str) -> Subscription:
     async def relay(event: Event) -> None:
         """Done a batch at a time, by `Relaying`."""
 
-    return Subscription(Group(f"{app}:outbound", ("**", f"{ANSWER}**")), form_of(relay), Policy(timeout=None))
+    return Subscription(
+        Group(f"{app}:outbound", ("**", f"{ANSWER}**")),
+        form_of(relay),
+        Policy((Retry.never(EventRefused),), timeout=None),
+    )
 
 
 def unreadable_subscription(app: str, log: Log, foreign: Foreign) -> Subscription:
@@ -57,19 +62,36 @@ def unreadable_subscription(app: str, log: Log, foreign: Foreign) -> Subscriptio
 class Relaying:
     """The way outbound 'calls its handler': a batch is one publish."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, answers: Answers) -> None:
         self._broker = broker
+        self._answers = answers
         self.left: list[Item] = []
 
     async def run(self, items: list[Item]) -> list[Item]:
-        """Publish all items, in order.
+        """Publish all items, in order. What the carrier would never take becomes a dead letter of outbound.
 
         Raises:
             BrokerError, LogError: the carrier did not take them all; they are published again.
         """
         self.left = items
-        await self._broker.publish([_public(restore(item.record, item.position)) for item in items])
+        items = [item for item in items if not self._answers.must_wait(item)]
+        try:
+            await self._broker.publish([_travelling(item) for item in items])
+        except EventRefused:
+            await self._one_by_one(items)
         return []
+
+    async def _one_by_one(self, items: list[Item]) -> None:
+        for item in items:
+            if self._answers.must_wait(item):
+                continue
+            try:
+                await self._broker.publish([_travelling(item)])
+            except EventRefused as refused:
+                self._answers.failed(item, refused, item.attempts + 1)
+            else:
+                if item.parked:
+                    self._answers.done(item)
 
     def pause(self) -> None:
         """A publish is not interrupted."""
@@ -88,6 +110,11 @@ class Inbound:
         self._source = source
         self._patterns = tuple(patterns)
         self._clock = clock
+        self._received = 0
+
+    def count(self) -> int:
+        """How many events have come."""
+        return self._received
 
     async def run(self) -> None:
         """Receive until stopped; when the carrier or the log fails, wait, and go on."""
@@ -104,6 +131,7 @@ class Inbound:
     async def _receive(self, inbox: Inbox) -> None:
         while True:
             arrivals = await inbox.receive()
+            self._received += len(arrivals)
             await self._log.absorb([each.event for each in arrivals if self._is_welcome(each)])
             await inbox.settle(arrivals)
             self.trouble.over()
@@ -115,7 +143,8 @@ class Inbound:
         return arrival.event.source != self._source and not arrival.event.type.startswith(OWN)
 
 
-def _public(event: Event) -> Event:
+def _travelling(item: Item) -> Event:
     """The event without its place in this log; what kept it in order there keeps it in order elsewhere."""
+    event = restore(item.record, item.position)
     key = event.key or event.stream
     return msgspec.structs.replace(event, key=key, position=None, recorded_at=None, stream=None, stream_version=None)

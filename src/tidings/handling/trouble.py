@@ -1,11 +1,13 @@
 """`Trouble`: what keeps a reader or relay from getting on, said once, and how long it waits before the next try."""
 
 import logging
+import random
 
 from tidings.errors import TidingsError
 from tidings.handling.report import logger, say
 
 FIRST, LONGEST = 0.1, 5.0  # seconds between tries
+_JITTER = 0.25  # of a wait, added by chance: whoever lost the same server does not come back all at once
 
 
 class Trouble:
@@ -22,7 +24,7 @@ class Trouble:
         if not isinstance(error, TidingsError):
             logger.error("group %s", self._group, exc_info=error)
         wait, self._wait = self._wait, min(self._wait * 2, LONGEST)
-        return wait
+        return wait * (1 + _JITTER * random.random())
 
     def says(self, reason: str) -> None:
         """Have it known: what `health()` shows, and a line when it begins."""

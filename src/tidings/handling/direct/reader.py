@@ -48,6 +48,10 @@ class DirectReader:
         self._ending = asyncio.Event()
         self.handled = 0  # events with an answer, in all
 
+    def count(self) -> int:
+        """How many events have been answered."""
+        return self.handled + sum(lane.handled for lane in self._lanes)
+
     def stop(self) -> None:
         """Take no further event; `run` returns when those in hand are answered."""
         self._ending.set()
