@@ -24,9 +24,20 @@ def shop(
         Path | None, typer.Option("--dir", help="Where its files are kept; a shop there is continued.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the files in the temporary folder.")] = False,
+    broker: Annotated[
+        str | None, typer.Option("--broker", metavar="URL", help="Between the services, in place of a shared file.")
+    ] = None,
+    log: Annotated[
+        str | None, typer.Option("--log", metavar="URL", help="A Postgres server for their logs, in place of files.")
+    ] = None,
 ) -> None:
-    """Four services sell CDs; one is killed and comes back. Exits with 0 when all their books agree."""
+    """Four services sell CDs; one is killed and comes back. Exits with 0 when all their books agree.
+
+    With --broker and --log the same services run over any carrier: kafka://, nats://, amqp://, redis://, postgresql://
+    and the others.
+    """
     from tidings.demos.shop.run import run
 
-    if not run(orders, folder=folder, keep=keep, headless=headless or not sys.stdout.isatty()):
+    plain = headless or not sys.stdout.isatty()
+    if not run(orders, folder=folder, keep=keep, headless=plain, broker=broker, logs=log):
         raise typer.Exit(1)

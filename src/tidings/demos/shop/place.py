@@ -10,15 +10,18 @@ from typing import Any
 from tidings import App
 
 FOLDER = os.path.abspath(os.environ.get("TIDINGS_SHOP", "."))
-BUS = f"sqlite:///{FOLDER}/bus.db"
+BUS = os.environ.get("TIDINGS_SHOP_BROKER") or f"sqlite:///{FOLDER}/bus.db"
+LOGS = os.environ.get("TIDINGS_SHOP_LOG", "")  # a database server, where each service has a schema of its own
 POISON = 13  # the order that notification cannot handle
 READY = "ready"
 Beside = Callable[[], Coroutine[Any, Any, None]]
 
 
-def log_of(service: str) -> str:
-    """The log of a service: its own file, which nobody else opens."""
-    return f"sqlite:///{FOLDER}/{service}.db"
+def log_of(service: str, folder: str = FOLDER, logs: str = LOGS) -> str:
+    """The log of a service: its own file, or its own part of a database, which nobody else opens."""
+    if not logs:
+        return f"sqlite:///{folder}/{service}.db"
+    return f"{logs}{'&' if '?' in logs else '?'}schema=shop_{service}"
 
 
 def serve(app: App, *, beside: Beside | None = None) -> None:

@@ -10,19 +10,24 @@ from pathlib import Path
 from typing import Protocol
 
 from tidings.demos.shop import purchases
+from tidings.demos.shop.ground import Place, ground
 from tidings.demos.shop.stage import Service, ShopFailed, Sight
 from tidings.demos.shop.summary import TABLES, Check, audit
 from tidings.demos.shop.view import Lines, Picture
 
 LOOK_EVERY = 0.2  # seconds
 STALLED_AFTER = 30.0  # seconds without one more order done anywhere
-ALL_WITHIN = 110.0
+LOST_AFTER = 5.0  # the same, where a carrier may lose some
+ALL_WITHIN = 240.0
 LEAST = 20  # orders: the poisonous one must be among them
 Sights = dict[str, Sight]
 
 
 class View(Protocol):
     """Shows the play to somebody."""
+
+    def open(self, place: Place) -> None:
+        """The play begins."""
 
     def say(self, line: str) -> None:
         """Something happened."""
@@ -37,10 +42,21 @@ class View(Protocol):
         """Stop showing, whatever happened; harmless after `close`."""
 
 
-def run(orders: int | None, *, folder: Path | None, keep: bool, headless: bool) -> bool:
+def run(
+    orders: int | None,
+    *,
+    folder: Path | None,
+    keep: bool,
+    headless: bool,
+    broker: str | None = None,
+    logs: str | None = None,
+) -> bool:
     """The whole play, in a temporary folder unless one is given; do the books agree?
 
+    Over `broker`, and with the services' logs in the database `logs`, where these are given.
+
     Raises:
+        BrokerError, LogError, ConfigurationError: the broker or database cannot be had.
         ShopFailed: a service does not get on.
     """
     count = len(purchases.lines(orders))
@@ -50,7 +66,7 @@ def run(orders: int | None, *, folder: Path | None, keep: bool, headless: bool) 
     place.mkdir(parents=True, exist_ok=True)
     view: View = Lines(count) if headless else Picture(count)
     try:
-        agrees = asyncio.run(play(place.absolute(), orders, view))
+        agrees = asyncio.run(_at(place.absolute(), broker, logs, orders, view))
     except asyncio.CancelledError:
         raise ShopFailed("the shop was told to stop before it was done: start it again") from None
     finally:
@@ -64,29 +80,36 @@ def run(orders: int | None, *, folder: Path | None, keep: bool, headless: bool) 
     return agrees
 
 
-async def play(folder: Path, orders: int | None, view: View) -> bool:
-    """Run the shop on the first `orders` purchases, with its files in `folder`; do all books agree?
+async def _at(folder: Path, broker: str | None, logs: str | None, orders: int | None, view: View) -> bool:
+    async with ground(folder, broker, logs) as place:
+        view.open(place)
+        return await play(place, orders, view)
 
-    A folder that holds a shop already is continued: what was done there is checked, the rest is done.
+
+async def play(place: Place, orders: int | None, view: View) -> bool:
+    """Run the shop on the first `orders` purchases, in its place; do all books agree?
+
+    Over a carrier that keeps nothing for who is away orders may be missing; then the rest has to agree. A folder that
+    holds a shop already is continued: what was done there is checked, the rest is done.
 
     Raises:
         ShopFailed: a service does not start or does not get on; it says which.
     """
     lines = purchases.lines(orders)
-    shop = {name: Service(name, folder, view.say) for name in TABLES}
+    shop = {name: Service(name, place, view.say) for name in TABLES}
     with _terminated_like_interrupted():
         try:
             await asyncio.gather(*[service.start() for service in shop.values()])
-            await _perform(shop, lines, view)
+            await _perform(shop, lines, view, is_lossy=place.is_lossy)
         finally:
             await asyncio.shield(asyncio.gather(*[service.end() for service in shop.values()]))
-    checks = await audit(folder, purchases.totals(lines))
+    checks = await audit(place, purchases.totals(lines))
     view.close(checks)
     return all(check.agrees for check in checks)
 
 
-async def _perform(shop: dict[str, Service], lines: list[str], view: View) -> None:
-    watch = Watch(shop, len(lines), view)
+async def _perform(shop: dict[str, Service], lines: list[str], view: View, *, is_lossy: bool) -> None:
+    watch = Watch(shop, len(lines), view, is_lossy=is_lossy)
     taken = (await shop["order"].look()).done
     half, quarter = max(len(lines) // 2, taken), len(lines) // 4
     async with watch.feeding(lines[taken:half]):
@@ -118,8 +141,9 @@ async def _kill(payment: Service, orders: int, view: View) -> None:
 class Watch:
     """Looks at all services now and then, shows what it sees, and has an end."""
 
-    def __init__(self, shop: dict[str, Service], orders: int, view: View) -> None:
+    def __init__(self, shop: dict[str, Service], orders: int, view: View, *, is_lossy: bool = False) -> None:
         self._shop = shop
+        self._is_lossy = is_lossy
         self._view = view
         self._now = asyncio.get_running_loop().time
         self._expected = dict.fromkeys(shop, orders) | {"notification": orders - 1}  # and a dead letter
@@ -150,13 +174,15 @@ class Watch:
                 self._feeding.result()
             sights = {name: await service.look() for name, service in self._shop.items()}
             self._view.show(list(sights.values()))
+            self._check_progress(sights)
             if reached(sights):
                 return
-            self._check_progress(sights)
             await asyncio.sleep(LOOK_EVERY)
 
     def is_over(self, sights: Sights) -> bool:
-        """Has every service done all it can?"""
+        """Has every service done all it can? What is lost on the way is waited for in vain, and not long."""
+        if self._is_lossy and self._now() > self._progress[1] + LOST_AFTER:
+            return not any(sight.retry for sight in sights.values())
         done = all(sights[name].done >= count for name, count in self._expected.items())
         return done and sights["notification"].dead >= 1 and not any(sight.retry for sight in sights.values())
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from tidings import TidingsError
+from tidings.demos.shop.ground import Place
 from tidings.demos.shop.place import READY
 from tidings.demos.shop.summary import TABLES
 from tidings.log import Log, open_log
@@ -38,11 +39,11 @@ class Sight(msgspec.Struct, frozen=True):
 class Service:
     """One service: its process, started again when it dies, and its log, opened here to look at it."""
 
-    def __init__(self, name: str, folder: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, name: str, place: Place, say: Callable[[str], None]) -> None:
         self.name = name
         self.starts = 0
         self.process: asyncio.subprocess.Process | None = None
-        self._folder = folder
+        self._place = place
         self._say = say
         self._ending = False
         self._log: Log | None = None
@@ -52,7 +53,7 @@ class Service:
     async def start(self) -> None:
         """Return when it is ready, and keep it running from then on."""
         await self._spawn()
-        self._log = await open_log(f"sqlite:///{self._folder / self.name}.db")
+        self._log = await open_log(self._place.log_of(self.name))
         self._keeper = asyncio.create_task(self._keep(), name=self.name)
 
     async def kill(self) -> None:
@@ -103,7 +104,7 @@ class Service:
     async def _spawn(self) -> None:
         environment = {
             **os.environ,
-            "TIDINGS_SHOP": str(self._folder),
+            **self._place.environment,
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
         with self._errors.open("ab") as errors:
@@ -141,7 +142,7 @@ class Service:
 
     @property
     def _errors(self) -> Path:
-        return self._folder / f"{self.name}.err"
+        return self._place.folder / f"{self.name}.err"
 
     def _last_words(self) -> str:
         lines = self._errors.read_text(errors="replace").strip().splitlines()

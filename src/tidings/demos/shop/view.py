@@ -3,13 +3,12 @@
 import time
 from typing import Any
 
+from tidings.demos.shop.ground import Place
 from tidings.demos.shop.stage import Sight
 from tidings.demos.shop.summary import Check
 
-OPENING = (
-    "Four services, each a process with a SQLite file of its own, over one bus file.",
-    "The purchases are real ones of a CD shop; the data names no products, so stock is counted in CDs.",
-)
+_DATA = "The purchases are real ones of a CD shop; the data names no products, so stock is counted in CDs."
+_LOSSY = "This broker keeps nothing for who is away: what passes while payment is dead is lost, and said at the end."
 _SAY_EVERY = 1.0  # seconds, in plain lines
 
 
@@ -38,7 +37,10 @@ class Lines:
         self._orders = orders
         self._next = 0.0
         self._begin = time.monotonic()
-        print(*OPENING, sep="\n", flush=True)
+
+    def open(self, place: Place) -> None:
+        """Where it stands."""
+        print(*opening(place), sep="\n", flush=True)
 
     def say(self, line: str) -> None:
         """Something happened."""
@@ -78,9 +80,12 @@ class Picture:
         self._said: list[str] = []
         self._begin = time.monotonic()
         self._console = Console()
-        self._console.print(*OPENING, sep="\n", style="dim")
         self._live = Live(console=self._console, auto_refresh=False)
         self._sights: list[Sight] = []
+
+    def open(self, place: Place) -> None:
+        """Where it stands."""
+        self._console.print(*opening(place), sep="\n", style="dim")
         self._live.start()
 
     def say(self, line: str) -> None:
@@ -136,9 +141,17 @@ class Picture:
         return Group(table, bar, Text("\n".join(self._said), style="dim"))
 
 
+def opening(place: Place) -> list[str]:
+    """What is said before the play."""
+    return [place.sentence(), _DATA, *([_LOSSY] if place.is_lossy else [])]
+
+
 def verdict(checks: list[Check]) -> str:
     """One sentence on all checks."""
     wrong = [check.what.strip() for check in checks if not check.agrees]
+    missing = [check.what.strip() for check in checks if check.is_missing]
+    if not wrong and missing:
+        return f"Some orders were lost on the way, as this broker keeps nothing: {', '.join(missing)}. The rest agrees."
     if not wrong:
         return "All books agree: nothing was lost, nothing done twice."
     return f"The books do not agree: {', '.join(wrong)}; look into the files (--keep leaves them)."
