@@ -58,7 +58,8 @@ class Lines:
         """The books, a line each: ok or WRONG, what, found, expected."""
         for check in checks:
             told = f"{check.what.strip()}\t{check.found}\t{check.expected}"
-            print(f"{'ok' if check.agrees else 'WRONG'}\t{told}", flush=True)
+            mark = "lost" if check.is_missing else "ok" if check.agrees else "WRONG"
+            print(f"{mark}\t{told}", flush=True)
         print(f"{self._elapsed()} {verdict(checks)}", flush=True)
 
     def end(self) -> None:
@@ -105,7 +106,7 @@ class Picture:
         self.end()
         table = Table("", "what", "found", "expected", title="The books, read from every service's own tables")
         for check in checks:
-            mark = "[green]✔[/]" if check.agrees else "[red]✘[/]"
+            mark = "[yellow]–[/]" if check.is_missing else "[green]✔[/]" if check.agrees else "[red]✘[/]"
             table.add_row(mark, check.what, check.found, check.expected)
         for column in table.columns[2:]:
             column.justify = "right"
