@@ -5,11 +5,12 @@ import pty
 import select
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Tidings, rows_of
+from tests.cli.conftest import Tidings, rows_of, until
 
 ASKING = ("replay orders.ship --to earliest", "groups delete orders.ship", "trim other:* --size 1B", "dead drop --all")
 GROUP = """
@@ -34,6 +35,7 @@ def ran(tidings: Tidings, folder: Path, environment: dict[str, str]) -> Tidings:
     return tidings
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="whether a process waits is asked of /proc")
 @pytest.mark.parametrize("words", ASKING)
 def test_ctrl_c_at_a_question_ends_it_at_once(
     words: str, ran: Tidings, folder: Path, environment: dict[str, str]
@@ -50,6 +52,7 @@ def test_ctrl_c_at_a_question_ends_it_at_once(
     )
     os.close(theirs)
     shown = read(ours, upto="[y/N]: ")
+    until(partial(waits, process.pid, []), "it waits for the answer")
 
     os.write(ours, b"\x03")
 
@@ -76,6 +79,13 @@ def test_an_answer_may_come_by_a_pipe(ran: Tidings) -> None:
 
     assert (refused.returncode, "nothing was changed" in refused.stderr) == (1, True)
     assert done.returncode == 0
+
+
+def waits(pid: int, seen: list[str]) -> bool:
+    """Has its main thread slept since the last time? Right after the question it may not be reading yet."""
+    status = Path(f"/proc/{pid}/task/{pid}/status").read_text()
+    seen.append("".join(line for line in status.splitlines() if "ctxt_switches" in line or line.startswith("State")))
+    return "sleeping" in seen[-1] and seen[-3:] == [seen[-1]] * 3
 
 
 def read(descriptor: int, upto: str | None = None) -> str:

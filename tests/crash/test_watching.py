@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,9 @@ def test_a_killed_process_runs_nothing_even_before_anybody_has_buried_it(start: 
     assert (len(before["members"]), before["reason"]) == (1, None)
     assert after["members"] == []
     assert after["reason"].startswith("nobody runs it: last seen ")
-    assert killed_at - 5.0 < float(after["last_seen"]) <= time.time()  # it touched its file twice a second
+    assert (
+        killed_at - 5.0 < datetime.fromisoformat(after["last_seen"]).timestamp() <= time.time()
+    )  # it touched its file twice a second
     assert rows(url, "SELECT owner FROM tidings_lanes WHERE owner IS NOT NULL")
 
 

@@ -11,6 +11,7 @@ from typing import Self
 
 from tidings.app.health import Health, health_of
 from tidings.app.hearing import Hearing
+from tidings.app.needs import wanted
 from tidings.app.publishing import Publishing
 from tidings.app.running import Running
 from tidings.app.signals import signals
@@ -18,7 +19,7 @@ from tidings.app.sources import Sources
 from tidings.app.substitutes import Substitutes, substituted
 from tidings.app.sync import SyncDoor
 from tidings.app.urls import log_and_broker
-from tidings.brokers import Channels
+from tidings.brokers import Channels, Wanted
 from tidings.brokers.foreign import Decode
 from tidings.clock import Clock, SystemClock
 from tidings.errors import ConfigurationError
@@ -166,6 +167,11 @@ class App(Publishing):
         seen = None if self.log_url is None else self.groups
         hearing, broker = self._hearing, self._broker
         return await health_of(self.name, seen, self._running, hearing, broker, self._supervision, self._breakers)
+
+    def wanted(self) -> Wanted:
+        """What it needs of its broker, as `tidings setup` creates it."""
+        has_log = self.log_url is not None
+        return wanted(self.name, self._subscriptions, self.catalog(), self.channels, has_log=has_log)
 
     async def trace(self, event: str, *, depth: int = DEPTH, limit: int = LIMIT) -> Trace:
         """Where an event comes from, what it caused, and who did what with it: at most `limit` events.

@@ -16,6 +16,7 @@ from tidings.cli.new import new
 from tidings.cli.publish import publish
 from tidings.cli.replay import replay
 from tidings.cli.run import run
+from tidings.cli.setup import setup
 from tidings.cli.show import show
 from tidings.cli.tail import tail
 from tidings.cli.timers import timers
@@ -53,6 +54,7 @@ def tidings(
 
 cli.command(epilog="Example: tidings new shop")(new)
 cli.command(epilog="Example: tidings doctor Example: tidings doctor --app shop:app --json")(doctor)
+cli.command(epilog="Example: tidings setup --app shop:app --check")(setup)
 cli.command(epilog="Example: tidings run shop:app --workers 2")(run)
 cli.command(epilog="Example: tidings publish order:created '{\"order_id\": 42}' --key 42")(publish)
 cli.command(epilog="Example: tidings tail 'order:*' -f")(tail)

@@ -13,7 +13,7 @@ from typing import Any
 
 PANELS = {
     "Begin": ("new", "demo", "doctor"),
-    "Run and publish": ("run", "publish", "timers"),
+    "Run and publish": ("setup", "run", "publish", "timers"),
     "Look": ("describe", "tail", "show", "trace"),
     "Groups and dead letters": ("groups", "dead", "replay"),
     "Look after the log": ("verify", "backup", "trim", "export", "import"),
