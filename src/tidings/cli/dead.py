@@ -31,7 +31,16 @@ def list_letters(
     """List dead letters, oldest first; with --retry, what is not dead yet and waits for its next try."""
     from tidings.cli.letters import columns, document, row
     from tidings.cli.output import print_json, print_rows
+    from tidings.cli.target import find
 
+    target = find(app, url)
+    if target.is_broker:
+        from tidings.cli.on_broker import refuse, show_letters
+
+        if retrying:
+            raise refuse("--retry")
+        show_letters(target, group, limit, as_json=as_json, header=not no_header)
+        return
     found = _look(app, url, lambda letters: letters.list(group, limit, "retry" if retrying else "dead"))
     if found.more:
         print(f"{found.more:,} more are not shown: --limit {limit + found.more} shows all", file=sys.stderr)
@@ -55,7 +64,14 @@ def show(
     """Show what is set aside of an event, dead or to be tried again: why, when next, and where the handler failed."""
     from tidings.cli.letters import document, facts
     from tidings.cli.output import print_facts, print_json
+    from tidings.cli.target import find
 
+    target = find(app, url)
+    if target.is_broker:
+        from tidings.cli.on_broker import show_letter
+
+        show_letter(target, event, group, as_json=as_json)
+        return
     for letter in _look(app, url, lambda letters: letters.aside(event, group=group)):
         if as_json:
             print_json(document(letter))
@@ -74,6 +90,8 @@ def retry(
 ) -> None:
     """Try dead letters again, now; those waiting behind them follow."""
     names = _chosen(events, everything)
+    if _resolved(app, url, names, group, "to be tried again", again=True):
+        return
     _told(_call(app, url, lambda letters: letters.retry(*names, group=group)), "to be tried again")
 
 
@@ -87,6 +105,8 @@ def skip(
 ) -> None:
     """Give dead letters up for their group; those waiting behind them go on. The log keeps the events."""
     names = _chosen(events, everything)
+    if _resolved(app, url, names, group, "skipped", again=False):
+        return
     _told(_call(app, url, lambda letters: letters.skip(*names, group=group)), "skipped")
 
 
@@ -105,6 +125,8 @@ def drop(
     names = _chosen(events, everything)
     if not yes:
         confirm("Give them up, and all that waits behind them?")
+    if _resolved(app, url, names, group, "dropped", again=False):
+        return
     _told(_call(app, url, lambda letters: letters.drop(*names, group=group)), "dropped, those behind included")
 
 
@@ -134,6 +156,19 @@ def _chosen(events: list[str] | None, everything: bool) -> list[str]:
             "name dead letters by id or position, as 'tidings dead list' shows them, or give --all"
         )
     return events or []
+
+
+def _resolved(app: str | None, url: str | None, names: list[str], group: str | None, what: str, *, again: bool) -> bool:
+    """Done at the broker, where there is no log; False where there is one."""
+    from tidings.cli.on_broker import resolve
+    from tidings.cli.target import find
+
+    target = find(app, url)
+    if not target.is_broker:
+        return False
+    for name, count in resolve(target, names, group, again=again):
+        print(f"{name}: {count} {what}")
+    return True
 
 
 def _told(settled: Any, what: str) -> None:

@@ -107,6 +107,11 @@ def _list(names: list[str], app: str | None, url: str | None, *, as_json: bool, 
     from tidings.cli.watching import watched
 
     target = find(app, url)
+    if target.is_broker:
+        from tidings.cli.on_broker import show_groups
+
+        show_groups(target, names, as_json=as_json, header=header)
+        return
 
     def look() -> Any:
         return asyncio.run(_on_groups(target.looking(), target, lambda groups: groups.list(*names)))

@@ -1,6 +1,7 @@
 """`tidings publish --stdin`: every line of the input an event, and a count at the end."""
 
 import asyncio
+import contextlib
 import sys
 from typing import Any
 
@@ -34,8 +35,8 @@ def publish_lines(target: Any, name: str | None, *, strict: bool, rejects: str |
 
 
 async def _publish(target: Any, lines: LinesIn) -> None:
-    app = target.app or App("tidings-cli", log=target.url)
-    async with target.log(), app:
+    app = target.app or App("tidings-cli", target.url)
+    async with contextlib.nullcontext() if target.is_broker else target.log(), app:
         await lines.run(app)
 
 

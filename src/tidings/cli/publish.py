@@ -1,6 +1,7 @@
 """`tidings publish`: one event, by hand, or a stream of them from the input."""
 
 import asyncio
+import contextlib
 import sys
 from datetime import datetime
 from typing import Annotated, Any
@@ -52,8 +53,9 @@ def publish(
         raise typer.BadParameter("give the event's NAME, or --stdin" if name is None else "--rejects needs --stdin")
     data = _checked(sys.stdin.buffer.read() if json_text == "-" else json_text.encode(), name)
     attributes = {"key": key, "id": id, "subject": subject, "headers": dict(map(_header, header or []))}
-    event, heard = asyncio.run(_publish(find(app, url), name, data, attributes | _later(delay, at), strict))
-    _tell(event, heard, as_json)
+    later = _later(delay, at)
+    event, heard = asyncio.run(_publish(find(app, url), name, data, attributes | later, strict))
+    _tell(event, heard, as_json, is_later=bool(later))
 
 
 def _later(delay: str | None, at: str | None) -> dict[str, Any]:
@@ -84,8 +86,10 @@ async def _publish(
     from tidings import App
     from tidings.handling.oversight.audience import audience
 
-    app = target.app or App("tidings-cli", log=target.url, alerts=None)
-    async with target.log() as log, app:
+    app = target.app or App("tidings-cli", target.url, alerts=None)
+    async with contextlib.AsyncExitStack() as opened:
+        log = None if target.is_broker else await opened.enter_async_context(target.log())
+        await opened.enter_async_context(app)
         contract, plain = _contract(app.catalog(), name)
         heard = await audience(log, app.subscriptions, contract.name if contract else plain)
         if target.app is not None and contract is None:
@@ -139,10 +143,10 @@ def _header(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _tell(event: Any, heard: list[str], as_json: bool) -> None:
+def _tell(event: Any, heard: list[str], as_json: bool, *, is_later: bool) -> None:
     from tidings.cli.output import is_terminal, plain, print_facts, print_json
 
-    due = event.time if event.position is None else None
+    due = event.time if is_later and event.position is None else None
     listeners = ", ".join(heard) or "none yet"
     if as_json:
         print_json({"id": event.id, "position": event.position, "due": due, "groups": heard})
@@ -150,4 +154,4 @@ def _tell(event: Any, heard: list[str], as_json: bool) -> None:
         when = {"position": event.position} if due is None else {"due": due}
         print_facts({"id": event.id, **when, "heard by": listeners})
     else:
-        print("\t".join(map(plain, (event.id, event.position or due, listeners))))
+        print("\t".join(map(plain, (event.id, event.position or due or "-", listeners))))

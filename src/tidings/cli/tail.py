@@ -36,6 +36,14 @@ def tail(
         raise typer.BadParameter("--from and --last both say where to begin: leave one out")
     target = find(app, url)
     shower = partial(_shower, as_json=as_json, header=not no_header)
+    if target.is_broker:
+        from tidings.cli.on_broker import follow as follow_broker
+        from tidings.cli.on_broker import refuse
+
+        if start not in (None, "latest") or last is not None:
+            raise refuse("beginning in the past")
+        asyncio.run(follow_broker(target, patterns or ["**"], limit, shower()))
+        return
     asyncio.run(_tail(target, patterns or ["**"], (start, last), limit, follow=follow, shower=shower))
 
 
@@ -85,8 +93,9 @@ def _shower(*, as_json: bool, header: bool) -> Any:
 
     def show(event: Any) -> None:
         time, place, name, key, _, data = _fields(event)
-        here = time.astimezone()
-        shown = here.strftime("%H:%M:%S.%f" if here.date() == today else "%Y-%m-%d %H:%M:%S.%f")[:-3]
+        here = None if time is None else time.astimezone()
+        shape = "%H:%M:%S.%f" if here is not None and here.date() == today else "%Y-%m-%d %H:%M:%S.%f"
+        shown = "-" if here is None else here.strftime(shape)[:-3]
         line = Text.assemble(
             (f"{shown} ", "dim"), (f"{place} ", "dim"), (name, "bold cyan"), (f" {key} ", "green"), data
         )
@@ -111,4 +120,11 @@ def _fields(event: Any) -> list[Any]:
     from tidings.cli.words import data_text
 
     name = event.type if event.version == 1 else f"{event.type}.v{event.version}"
-    return [event.recorded_at, event.position, name, event.key or event.stream or "-", event.id, data_text(event)]
+    return [
+        event.recorded_at or event.time,
+        event.position or "-",
+        name,
+        event.key or event.stream or "-",
+        event.id,
+        data_text(event),
+    ]

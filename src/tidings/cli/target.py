@@ -13,8 +13,11 @@ from types import ModuleType
 import msgspec
 
 from tidings import App
+from tidings.address import redacted
+from tidings.brokers import Broker, connect
 from tidings.errors import ConfigurationError, TidingsError
 from tidings.log import Log, look_into, open_log
+from tidings.log.open import is_log
 from tidings.log.sqlite.inspection import path_of
 
 APP_VARIABLE = "TIDINGS_APP"
@@ -28,13 +31,32 @@ class Target(msgspec.Struct, frozen=True):
     name: str | None  # module:attr
     url: str
 
+    @property
+    def is_broker(self) -> bool:
+        """Is there no log, so that its events are at a broker?"""
+        return not is_log(self.url) or (self.app is not None and self.app.log_url is None)
+
+    @contextlib.asynccontextmanager
+    async def broker(self) -> AsyncIterator[Broker]:
+        """The broker of what has no log.
+
+        Raises:
+            ConfigurationError, MissingExtra: the URL is none of a broker, or its library is not there.
+        """
+        broker = await connect(self.url, channels=None if self.app is None else self.app.channels)
+        try:
+            yield broker
+        finally:
+            await broker.close()
+
     @contextlib.asynccontextmanager
     async def log(self) -> AsyncIterator[Log]:
         """The log, open.
 
         Raises:
-            ConfigurationError: there is none that two processes could share.
+            ConfigurationError: there is none, or none that two processes could share.
         """
+        self._check_has_log()
         if self.url.startswith("memory:"):
             raise ConfigurationError(
                 "a log in memory lives inside its own process, where no command can see it: give the application one"
@@ -50,8 +72,16 @@ class Target(msgspec.Struct, frozen=True):
         Raises:
             ConfigurationError: there is none.
         """
+        self._check_has_log()
         async with _closed_after(await look_into(self.url)) as log:
             yield log
+
+    def _check_has_log(self) -> None:
+        if self.app is not None and self.app.log_url is None:
+            raise ConfigurationError(
+                f"{self.name} has no log, which this needs: its events are at {redacted(self.url)}; give it log=..., or"
+                " look with 'tidings groups', 'dead' and 'tail', which know brokers too"
+            )
 
 
 @contextlib.asynccontextmanager
