@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.making import changes, command_line, errors, figures, names
+from docs.making import carriers, changes, command_line, errors, figures, names
 from tests.documentation.blocks import DOCS, ROOT, pages, prose
 from tidings.errors import TidingsError
 
@@ -136,3 +136,9 @@ def test_the_page_of_changes_has_every_fragment() -> None:
 
     for fragment in (ROOT / "changelog.d").glob("+*.md"):
         assert fragment.read_text().strip() in text
+
+
+def test_the_table_of_carriers_is_what_they_say_of_themselves() -> None:
+    page = carriers.PAGE.read_text()
+
+    assert page == carriers.renewed(page), "renew it with: python -m docs.making.carriers"

@@ -1,5 +1,6 @@
 """`tidings describe`: what an application is made of, without opening anything."""
 
+import asyncio
 from typing import Annotated, Any
 
 import typer
@@ -41,6 +42,7 @@ def _document(app: Any, name: str) -> dict[str, Any]:
     from tidings.cli.words import flow, policy, without_password
 
     contracts = sorted(app.catalog(), key=lambda each: (each.name, each.version))
+    warnings = asyncio.run(_order_warnings(app))
     return {
         "app": app.name,
         "found_as": name,
@@ -56,10 +58,28 @@ def _document(app: Any, name: str) -> dict[str, Any]:
                 "writes_in_transaction": each.form.uses_tx,
                 "policy": policy(each.policy),
                 "flow": flow(each.policy.flow),
+                "directly": each.direct or app.log_url is None,
+                "order": warnings.get(each.name),
             }
             for each in app.subscriptions
         ],
     }
+
+
+async def _order_warnings(app: Any) -> dict[str, str | None]:
+    """What is to be known of the order in which groups hear of a key, where the broker does not keep all of it."""
+    from tidings.brokers import connect
+    from tidings.errors import TidingsError
+    from tidings.handling.direct import order_warning
+
+    if app.broker_url is None:
+        return {}
+    try:
+        broker = await connect(app.broker_url, channels=app.channels)
+    except TidingsError:  # which the doctor tells
+        return {}
+    await broker.close()
+    return {each.name: order_warning(each, app.channels, broker) for each in app.subscriptions}
 
 
 def _contract(contract: Any) -> dict[str, Any]:
@@ -105,8 +125,12 @@ def _print(document: dict[str, Any]) -> None:
         print_text(
             f"{group['group']} hears {', '.join(group['hears'])} from the {group['from']}, by {group['handler']}{tx}"
         )
+        if group["directly"]:
+            print_text("It hears the broker itself, with no log between.", "  ")
         for sentence in group["policy"]:
             print_text(sentence, "  ")
+        if group["order"]:
+            print_text(f"Order: {group['order']}.", "  ")
 
 
 def _fields(contract: dict[str, Any]) -> str:
