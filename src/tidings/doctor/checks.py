@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from tidings.doctor import application, contents, groups, place, surroundings
+from tidings.doctor import application, carriers, contents, groups, place, surroundings
 from tidings.doctor.facts import Facts
 from tidings.doctor.finding import Finding
 
@@ -18,6 +18,11 @@ CHECKS: tuple[Check, ...] = (
     application.nothing_to_run,
     application.broker_is_unknown,
     application.broker_is_the_log,
+    carriers.does_not_answer,
+    carriers.lacks_something,
+    carriers.differs,
+    carriers.nobody_receives,
+    carriers.gets_nothing_done,
     application.log_is_in_memory,
     application.handler_needs_sql,
     application.handler_outlives_drain,

@@ -17,6 +17,7 @@ import msgspec
 from tidings.app import App
 from tidings.brokers import connect
 from tidings.clock import Clock, SystemClock
+from tidings.doctor.carrier import Carrier, examined
 from tidings.errors import TidingsError
 from tidings.log.sqlite.inspection import Inspection, inspect, path_of
 from tidings.log.sqlite.sidecar import filesystem
@@ -56,6 +57,7 @@ class Facts(msgspec.Struct, frozen=True):
     url: str | None
     broker: str | None
     broker_trouble: TidingsError | None  # why it cannot be one
+    carrier: Carrier | None  # what was seen of it, where it is a server
     files: tuple[File, ...]
     variables: Mapping[str, str]
     is_named: bool  # was the application or log named in the call, so that no variable is asked?
@@ -91,6 +93,7 @@ def gather(
         url=log,
         broker=broker,
         broker_trouble=asyncio.run(_refusal(broker)) if broker is not None else None,
+        carrier=asyncio.run(examined(app)) if app is not None else None,
         files=tuple(files),
         variables=dict(variables),
         is_named=is_named,
