@@ -132,7 +132,7 @@ async def test_one_that_fails_at_its_end_is_not_begun_again() -> None:
 
 
 async def test_a_source_that_fails_is_seen_in_health_and_run_again_with_growing_waits() -> None:
-    clock = ManualClock()
+    clock = ManualClock()  # a wait of 0.1 s is up to 0.125 s by chance, the next one twice that
     app, ticks = App("shop", clock=clock), Ticks("ticks", OSError("no clock"), OSError("no clock yet"))
     app.include(ticks)
 
@@ -140,13 +140,13 @@ async def test_a_source_that_fails_is_seen_in_health_and_run_again_with_growing_
         await turns()
         [trouble] = (await app.health()).troubles
         assert trouble == "OSError: no clock"
-        clock.advance(0.1)
+        clock.advance(0.13)
         await turns()
         assert (await app.health()).sources[0].restarts == 2
-        clock.advance(0.1)
+        clock.advance(0.13)
         await turns()
         assert not ticks.begun.is_set()  # the second wait is longer
-        clock.advance(0.1)
+        clock.advance(0.13)
         await asyncio.wait_for(ticks.begun.wait(), BOUND)
         assert not (await app.health()).healthy  # it may fail again in a moment
         clock.advance(10)
