@@ -12,7 +12,12 @@ from tidings.errors import ConfigurationError
 from tidings.log.open import SCHEMES as LOGS
 from tidings.log.open import is_log
 
-SCHEMES: dict[str, str] = {}  # scheme -> where its broker is: a class made with (url, clock=, channels=)
+SCHEMES: dict[str, str] = {  # scheme -> where its broker is: a class made with (url, clock=, channels=)
+    "redis": "tidings.brokers.redis:RedisBroker",
+    "rediss": "tidings.brokers.redis:RedisBroker",
+    "redis+pubsub": "tidings.brokers.redis:RedisPubSub",
+    "rediss+pubsub": "tidings.brokers.redis:RedisPubSub",
+}
 
 
 async def connect(url: str, *, clock: Clock | None = None, channels: Channels | None = None) -> Broker:

@@ -11,7 +11,7 @@ from tidings.events import Event, derived_id, from_cloudevent
 from tidings.events.documents import parse
 
 UNREADABLE: Final = "tidings:unreadable"  # the name of what holds a message that nobody could read
-_STRUCTURED: Final = "application/cloudevents+json"
+STRUCTURED: Final = "application/cloudevents+json"
 _OCTETS: Final = "application/octet-stream"
 
 
@@ -49,7 +49,7 @@ class Foreign:
             return Arrival(unreadable(self._url, message, error), ticket, attempt, error)
 
     def _read(self, message: Message) -> Event:
-        if (message.content_type or "").partition(";")[0].strip().lower() == _STRUCTURED:
+        if (message.content_type or "").partition(";")[0].strip().lower() == STRUCTURED:
             return from_cloudevent(message.data, raw=True)
         decode = self._decoders.get(message.channel)
         if decode is not None:
