@@ -22,7 +22,8 @@ from tests.handling.stage import (
 )
 from tidings import App, Event
 from tidings.brokers.log import LogBroker
-from tidings.errors import EventRefused
+from tidings.clock import ManualClock
+from tidings.errors import BrokerUnreachable, EventRefused
 from tidings.handling.oversight.letters import Letter
 from tidings.log import Log, open_log
 
@@ -338,3 +339,33 @@ async def eventually_dead(app: App) -> Sequence[Letter]:
 
     await eventually(is_there)
     return (await app.dead.list()).letters
+
+
+async def test_what_has_gathered_while_the_broker_was_away_comes_no_faster_than_agreed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    publish, is_away, clock = LogBroker.publish, True, ManualClock()
+    sizes: list[int] = []
+
+    async def at_times(self: LogBroker, events: Sequence[Event]) -> None:
+        if is_away:
+            raise BrokerUnreachable("redis://host", "refused")
+        sizes.append(len(events))
+        await publish(self, events)
+
+    monkeypatch.setattr(LogBroker, "publish", at_times)
+    app = App("orders", log="memory:", broker=f"memory:bus-{next(_names)}", relay_rate="100/s", clock=clock)
+    async with app.running():
+        for number in range(300):
+            await app.publish("order:created", number)
+        is_away = False
+
+        async def are_relayed() -> bool:
+            clock.advance(0.1)
+            return sum(sizes) == 300
+
+        began = clock.monotonic()
+        await eventually(are_relayed)
+
+    assert clock.monotonic() - began >= 2.8, "300 at 100 a second, 10 of them at once"
+    assert max(sizes) <= 20

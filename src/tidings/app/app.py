@@ -27,6 +27,7 @@ from tidings.events import Catalog, Contract
 from tidings.handling.chores.housekeeping import Chore
 from tidings.handling.chores.lineage import KEPT, LineageChore, kept_for
 from tidings.handling.chores.trimmer import Trimmer
+from tidings.handling.flow.settings import Rate
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.oversight.alerts import Alerts
 from tidings.handling.oversight.groups import Groups
@@ -54,7 +55,8 @@ class App(Publishing):
     `trace` to tell. `retain` says by pattern how long events are kept, the first that fits deciding: without it, all
     of them, for ever, but for what the toolkit itself records under `tidings:`, which goes after 30 days. `channels`
     says by pattern which channel of the broker events travel on: unless it does, the first segment of their name.
-    `decoders` make events of what others put on a channel, by its name.
+    `decoders` make events of what others put on a channel, by its name. `relay_rate`, as in "500/s", is how fast each
+    process hands over to the broker at most, also what has gathered while it was away.
 
     Raises:
         ConfigurationError, InvalidName: the parts do not fit together.
@@ -78,6 +80,7 @@ class App(Publishing):
         retain: Mapping[str, Retain] | None = None,
         channels: Mapping[str, str] | None = None,
         decoders: Mapping[str, Decode] | None = None,
+        relay_rate: Rate | str | None = None,
     ) -> None:
         log_url, broker_url = log_and_broker(url, log, broker)
         self._kept_for = kept_for(lineage)
@@ -94,6 +97,7 @@ class App(Publishing):
         self.drain = drain
         self.retention = with_own(retain or {})
         self._retains = bool(retain)
+        self._relay_rate = relay_rate
         self.sync = SyncDoor(self)  # the same for callers without an event loop
         self._orphan_after = orphan_after
         self._alerts = alerts
@@ -205,6 +209,7 @@ class App(Publishing):
             self._orphan_after,
             self._breakers,
             self.channels,
+            self._relay_rate,
         )
 
     def _new_hearing(self, catalog: Catalog, outgoing: Outgoing) -> Hearing | None:

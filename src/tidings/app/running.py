@@ -23,6 +23,7 @@ from tidings.handling.flow.announcing import Announcer
 from tidings.handling.flow.circuit import Circuit
 from tidings.handling.flow.circuit_breaker import CircuitBreaker
 from tidings.handling.flow.controls import Controls, controls_of
+from tidings.handling.flow.settings import Rate
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.oversight.orphans import greet_orphans
 from tidings.handling.oversight.reporting import Reporting
@@ -57,11 +58,13 @@ class Running:
         orphan_after: float = ORPHAN_AFTER,
         breakers: Sequence[CircuitBreaker] = (),
         channels: Channels | None = None,
+        relay_rate: Rate | str | None = None,
     ) -> None:
         self._name = name
         self._log = log
         self._broker = broker
         self._channels = channels or Channels()
+        self._relay_rate = relay_rate
         self._subscriptions = tuple(subscriptions)
         if broker is not None:  # what nobody could read is the dead letters of a group of its own
             foreign = Foreign(broker.url, self._channels.decoders)
@@ -87,7 +90,7 @@ class Running:
 
     async def start(self) -> None:
         """Record the groups' starts, become a member, and begin to read."""
-        outbound = [outbound_subscription(self._name)] if self._broker is not None else []
+        outbound = [outbound_subscription(self._name, self._relay_rate)] if self._broker is not None else []
         self._member = await self._log.ledger.enter()
         await forget_abandoned(self._log, self._subscriptions)
         self._subscriptions = tuple(of_member(each, self._member) for each in self._subscriptions)

@@ -16,6 +16,8 @@ from tidings.events import Event
 from tidings.events.names import ANSWER, OWN
 from tidings.handling.batch import Answers
 from tidings.handling.delivery import Item
+from tidings.handling.flow.checking import flow
+from tidings.handling.flow.settings import Rate
 from tidings.handling.form import form_of
 from tidings.handling.policy import Policy, Retry
 from tidings.handling.subscription import Subscription
@@ -25,8 +27,8 @@ from tidings.log.group import Group
 from tidings.log.record import restore
 
 
-def outbound_subscription(app: str) -> Subscription:
-    """The group that relays an application's public events."""
+def outbound_subscription(app: str, rate: Rate | str | None = None) -> Subscription:
+    """The group that relays an application's public events, at most so many at a time as `rate` says."""
 
     async def relay(event: Event) -> None:
         """Done a batch at a time, by `Relaying`."""
@@ -34,7 +36,7 @@ def outbound_subscription(app: str) -> Subscription:
     return Subscription(
         Group(f"{app}:outbound", ("**", f"{ANSWER}**")),
         form_of(relay),
-        Policy((Retry.never(EventRefused),), timeout=None),
+        Policy((Retry.never(EventRefused),), timeout=None, flow=flow(rate=rate)),
     )
 
 
