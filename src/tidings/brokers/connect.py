@@ -17,6 +17,8 @@ SCHEMES: dict[str, str] = {  # scheme -> where its broker is: a class made with 
     "rediss": "tidings.brokers.redis:RedisBroker",
     "redis+pubsub": "tidings.brokers.redis:RedisPubSub",
     "rediss+pubsub": "tidings.brokers.redis:RedisPubSub",
+    "kafka": "tidings.brokers.kafka:KafkaBroker",
+    "kafka+ssl": "tidings.brokers.kafka:KafkaBroker",
 }
 
 

@@ -1,0 +1,33 @@
+"""What Kafka's client says went wrong, in our words; nothing of the client passes beyond this folder."""
+
+from typing import TYPE_CHECKING, Final
+
+from tidings.errors import BrokerError, BrokerUnreachable
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError, KafkaException
+
+AWAY: Final = frozenset(
+    """_ALL_BROKERS_DOWN _TRANSPORT _RESOLVE _SSL _AUTHENTICATION _TIMED_OUT _MSG_TIMED_OUT _TIMED_OUT_QUEUE _WAIT_COORD
+    _PURGE_QUEUE _PURGE_INFLIGHT _DESTROY REQUEST_TIMED_OUT NETWORK_EXCEPTION BROKER_NOT_AVAILABLE LEADER_NOT_AVAILABLE
+    COORDINATOR_NOT_AVAILABLE SASL_AUTHENTICATION_FAILED""".split()
+)
+LOST: Final = frozenset({"ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "FENCED_INSTANCE_ID", "_ASSIGNMENT_LOST"})
+SHUT_OUT: Final = frozenset({"_ALL_BROKERS_DOWN", "_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED"})
+TOO_LARGE: Final = frozenset({"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE", "INVALID_MSG_SIZE"})
+UNKNOWN_TOPIC: Final = frozenset({"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"})
+
+
+def error_in(raised: "KafkaException") -> "KafkaError":
+    """What an exception of the client is about."""
+    error: KafkaError = raised.args[0]
+    return error
+
+
+def failure(url: str, error: "KafkaError", doing: str) -> BrokerError:
+    """The client's error as ours; `doing` is what was tried."""
+    said = error.str() or error.name()
+    if error.name() in AWAY:
+        return BrokerUnreachable(url, f"{said} ({error.name().lstrip('_')}, {doing})")
+    advice = "; the account may not do this, ask its operator" if "AUTHORIZATION" in error.name() else ""
+    return BrokerError(f"{url} failed {doing}: {said} ({error.name().lstrip('_')}){advice}")

@@ -1,0 +1,93 @@
+"""`Membership`: how an inbox's reader joins a group, or begins to listen without one, and how it leaves."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Iterable
+from functools import partial
+from typing import TypeVar
+
+from tidings.brokers.kafka.failures import error_in, failure
+from tidings.brokers.kafka.library import client
+from tidings.brokers.kafka.names import again_topic_of, channel_of
+from tidings.brokers.kafka.reading import Reading
+from tidings.brokers.kafka.settings import Settings
+from tidings.brokers.kafka.topics import Topics
+from tidings.concurrency import DedicatedThread
+
+Result = TypeVar("Result")
+
+
+class Membership:
+    """One member of a group, or one listener, with a thread of its own."""
+
+    def __init__(
+        self, settings: Settings, topics: Topics, group: str | None, heard: frozenset[str] | None, prefetch: int
+    ) -> None:
+        self.reading = Reading(settings, group, self._choose, room=prefetch, watches=heard is None or group is None)
+        self._settings = settings
+        self._topics = topics
+        self._group = group
+        self._heard = heard
+        self._again = None if group is None else again_topic_of(settings.prefix, group)
+        self._thread: DedicatedThread | None = None
+        self._done: asyncio.Future[None] | None = None
+
+    async def join(self, start: str) -> None:
+        """Begin to read; where a new group begins is known when this returns.
+
+        Raises:
+            BrokerError: it failed, or nobody answered.
+        """
+        self._thread = DedicatedThread("tidings-kafka-inbox")
+        listening = f"{self._settings.prefix}listening.{uuid.uuid4().hex}"
+        name = listening if self._group is None else self._settings.prefix + self._group
+        client()
+        await self._thread.call(partial(self.reading.open, name))
+        if self._again is None:
+            ends = await self._ends()
+            await self._call(partial(self.reading.begin, list(ends.items())))
+        else:
+            await self._topics.exist({self._again, *(self._heard or ())})
+            if start == "latest":
+                await self._begin_at_the_end(self._again)
+        self._done = self._thread.call(self.reading.run)
+
+    async def leave(self) -> None:
+        """Commit what is settled, give the partitions away and end; a server that does not answer is not waited for."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        self.reading.close()
+        done = self._done or thread.call(self.reading.end)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.timeout):
+                await asyncio.shield(done)
+        thread.close(wait=False)
+
+    async def _begin_at_the_end(self, again: str) -> None:
+        if not await self._call(partial(self.reading.is_known, again)):
+            ends = await self._ends()
+            await self._call(partial(self.reading.record, [*ends.items(), ((again, 0), 0)]))
+
+    async def _ends(self) -> dict[tuple[str, int], int]:
+        known = await self._topics.all()
+        chosen = [topic for topic in self._choose(known) if topic != self._again]
+        return await self._topics.ends((topic, number) for topic in chosen for number in range(known[topic]))
+
+    async def _call(self, function: "partial[Result]") -> Result:
+        assert self._thread is not None
+        try:
+            return await self._thread.call(function)
+        except client().KafkaException as raised:
+            raise failure(self._settings.url, error_in(raised), "beginning") from None
+
+    def _choose(self, topics: Iterable[str]) -> list[str]:
+        """Of all topics, those to read: of the channels that are heard, and of what the group hears again."""
+        prefix, heard = self._settings.prefix, self._heard
+        chosen = [
+            topic
+            for topic in topics
+            if topic == self._again or (channel_of(prefix, topic) is not None if heard is None else topic in heard)
+        ]
+        return sorted(chosen)

@@ -1,0 +1,186 @@
+"""The topics of a Kafka: which there are, how far they reach, and making those that are missing."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, Final
+
+from tidings.brokers.interface import Difference
+from tidings.brokers.kafka.failures import UNKNOWN_TOPIC, error_in, failure
+from tidings.brokers.kafka.library import administration, client
+from tidings.brokers.kafka.names import AGAIN, DEAD
+from tidings.brokers.kafka.settings import Settings
+from tidings.concurrency import DedicatedThread
+from tidings.errors import BrokerUnreachable, ConfigurationError
+
+Place = tuple[str, int]  # a topic and a partition
+_COMPACT: Final = {"cleanup.policy": "compact"}
+_FOR_EVER: Final = "-1"
+
+
+class Topics:
+    """Asks and tells Kafka about topics, over a connection of its own that is made when it is needed."""
+
+    def __init__(self, settings: Settings, thread: DedicatedThread) -> None:
+        self._settings = settings
+        self._thread = thread  # for what blocks
+        self._admin: Any = None
+        self._known: set[str] = set()
+
+    async def exist(self, topics: Iterable[str]) -> None:
+        """Make those that are not there.
+
+        Raises:
+            BrokerError: they cannot be made, or nobody answered.
+        """
+        unseen = set(topics) - self._known
+        if not unseen:
+            return
+        missing = unseen - set(await self.all())
+        await asyncio.gather(*(self._make(topic) for topic in sorted(missing)))
+        self._known |= unseen
+
+    def forget(self) -> None:
+        """Look again at the next need: one may have been deleted."""
+        self._known.clear()
+
+    async def all(self) -> dict[str, int]:
+        """Every topic, and how many partitions it has.
+
+        Raises:
+            BrokerUnreachable: nobody answered.
+        """
+        found = await self._metadata()
+        return {name: len(each.partitions) for name, each in found.topics.items()}
+
+    async def ends(self, places: Iterable[Place]) -> dict[Place, int]:
+        """The offset that the next message of each partition will have; none for those that are gone."""
+        admin, kafka = administration(), client()
+        wanted = {kafka.TopicPartition(*place): admin.OffsetSpec.latest() for place in places}
+        if not wanted:
+            return {}
+        asked = self.admin.list_offsets(wanted, request_timeout=self._settings.timeout)
+        found: dict[Place, int] = {}
+        for place, future in asked.items():
+            try:
+                found[place.topic, place.partition] = (await self.answer(future, "asking how far topics reach")).offset
+            except Gone:
+                continue
+        return found
+
+    async def differences(self, channels: Sequence[str], others: Sequence[str], *, apply: bool) -> list[Difference]:
+        """What is missing or differs of the topics of channels, and what is missing of those of groups."""
+        found = (await self._metadata()).topics
+        differing: list[Difference] = []
+        for topic in (*channels, *others):
+            if topic not in found:
+                if apply:
+                    await self._make(topic)
+                differing.append(Difference(f"topic {topic}", "created" if apply else "missing"))
+        present = [topic for topic in channels if topic in found]
+        for topic, said in (await self._configurations(present)).items():
+            if detail := self._detail(found[topic], said):
+                differing.append(Difference(f"topic {topic}", "differs", detail))
+        return differing
+
+    async def answer(self, future: "Future[Any]", doing: str) -> Any:
+        """What a request of the client came to.
+
+        Raises:
+            Gone: the topic is not there.
+            BrokerError: it failed, or nobody answered.
+        """
+        kafka = client()
+        try:
+            async with asyncio.timeout(self._settings.timeout + 1):
+                return await asyncio.wrap_future(future)
+        except TimeoutError:
+            raise BrokerUnreachable(self._settings.url, f"no answer in time, {doing}") from None
+        except kafka.KafkaException as raised:
+            error = error_in(raised)
+            if error.name() in UNKNOWN_TOPIC:
+                raise Gone(error.str()) from None
+            raise failure(self._settings.url, error, doing) from None
+
+    @property
+    def admin(self) -> Any:
+        """The client's administrator."""
+        if self._admin is None:
+            self._admin = administration().AdminClient(self._settings.admin())
+        return self._admin
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._admin = None
+        self._known.clear()
+
+    async def _metadata(self) -> Any:
+        kafka, timeout = client(), self._settings.timeout
+        try:
+            return await self._thread.call(lambda: self.admin.list_topics(timeout=timeout))
+        except kafka.KafkaException as raised:
+            raise failure(self._settings.url, error_in(raised), "asking for topics") from None
+
+    async def _make(self, topic: str) -> None:
+        settings = self._settings
+        new = administration().NewTopic(
+            topic,
+            num_partitions=1 if topic.endswith((AGAIN, DEAD)) else settings.partitions,
+            replication_factor=settings.replication,
+            config=self._wanted(topic),
+        )
+        [future] = self.admin.create_topics([new], request_timeout=settings.timeout).values()
+        try:
+            await self.answer(_unless_there(future), f"making the topic {topic!r}")
+        except Gone as error:
+            raise ConfigurationError(f"{settings.url}: the topic {topic!r} cannot be made: {error}") from None
+
+    def _wanted(self, topic: str) -> dict[str, str]:
+        if topic.endswith(DEAD):
+            return dict(_COMPACT)
+        retention = self._settings.retention
+        if topic.endswith(AGAIN) or retention < 0:
+            return {"retention.ms": _FOR_EVER}
+        return {"retention.ms": str(int(retention * 1000))} if retention else {}
+
+    async def _configurations(self, topics: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        admin = administration()
+        if not topics or not self._settings.retention:
+            return {topic: {} for topic in topics}
+        asked = self.admin.describe_configs(
+            [admin.ConfigResource(admin.RESOURCE_TOPIC, topic) for topic in topics],
+            request_timeout=self._settings.timeout,
+        )
+        return {it.name: await self.answer(future, "asking for topics' settings") for it, future in asked.items()}
+
+    def _detail(self, found: Any, said: Mapping[str, Any]) -> str:
+        settings, details = self._settings, []
+        if (count := len(found.partitions)) != settings.partitions:
+            details.append(f"{settings.partitions} partitions wanted, {count} found: keys stay where {count} put them")
+        copies = min((len(each.replicas) for each in found.partitions.values()), default=0)
+        if settings.replication not in (-1, copies):
+            details.append(f"{settings.replication} copies wanted, {copies} found")
+        wanted = self._wanted("").get("retention.ms")
+        kept = said["retention.ms"].value if "retention.ms" in said else None
+        if wanted is not None and kept != wanted:
+            details.append(f"retention.ms={wanted} wanted, {kept} found")
+        return "; ".join(details)
+
+
+class Gone(Exception):
+    """A topic is not there."""
+
+
+def _unless_there(future: "Future[Any]") -> "Future[Any]":
+    """The future, in which it is no failure that somebody else was quicker."""
+    shown: Future[Any] = Future()
+
+    def show(done: "Future[Any]") -> None:
+        error = done.exception()
+        if error is None or error.args[0].name() == "TOPIC_ALREADY_EXISTS":
+            shown.set_result(None)
+        else:
+            shown.set_exception(error)
+
+    future.add_done_callback(show)
+    return shown
