@@ -1,6 +1,7 @@
 """`KafkaInbox`: one member's part of a group, or what a listener without one hears."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from tidings.brokers.interface import Arrival
@@ -12,6 +13,9 @@ from tidings.errors import BrokerUnreachable, NotSupported
 from tidings.events import PatternSet
 
 Bury = Callable[[Arrival, str, str], Awaitable[None]]
+_AHEAD = 1000  # arrivals made ready at most
+_LITTLE = 200  # and at a time, while something else is waited for
+_BREATH = 0.001  # seconds between those times
 _LOOK = 1.0  # seconds between looks at whether the thread that reads still gets on
 
 
@@ -36,6 +40,7 @@ class KafkaInbox:
         self._prefetch = prefetch
         self._patience = 2 * timeout + _LOOK
         self._bury = bury
+        self._ready: deque[tuple[Ticket, Arrival | None]] = deque()  # read, and not handed over; None is for others
         self._bell = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         reading.ring = self._ring
@@ -46,24 +51,27 @@ class KafkaInbox:
             self._bell.clear()
             self._check()
             room = min(at_most, self._prefetch - self._reading.held.unsettled)
-            if room > 0 and (arrivals := self._arrivals(room)):
-                return arrivals
-            if room > 0 and self._reading.buffer:
-                await asyncio.sleep(0)  # what came was for others
-            else:
+            if room <= 0 or not self._prepare(room):
                 await self._wait()
+            elif arrivals := self._reading.hand_over(self._ready.popleft() for _ in range(min(room, len(self._ready)))):
+                return arrivals
+            else:
+                await asyncio.sleep(0)  # what came was for others
 
     async def settle(self, arrivals: Sequence[Arrival] | None = None) -> None:
         """Returns when it is committed; what is another member's now is left to it."""
-        is_behind = self._reading.settle(None if arrivals is None else [each.ticket for each in arrivals])
+        is_behind = self._reading.settle(arrivals)
         self._bell.set()  # there may be room for more
         if not is_behind:
             return
-        asked = self._reading.ask_commit()
-        while self._reading.committed < asked:
+        reading, asked = self._reading, self._reading.ask_commit()
+        while reading.committed < asked:
             self._check()
-            await self._wait()
+            has_more = bool(reading.buffer) and len(self._ready) < self._prefetch
+            await self._wait(_BREATH if has_more else _LOOK)
             self._bell.clear()
+            if has_more and reading.committed < asked:  # the time is used, a little at a time: the thread needs its own
+                self._prepare(len(self._ready) + _LITTLE)
 
     async def retry(self, arrival: Arrival, seconds: float) -> None:
         """Kafka hands over in order, and nothing later.
@@ -78,19 +86,14 @@ class KafkaInbox:
         await self._bury(arrival, reason, detail)
         await self.settle([arrival])
 
-    def _arrivals(self, room: int) -> list[Arrival]:
-        wire, hears = self._wire, self._hears.matches
-        arrivals: list[Arrival] = []
-        others: list[Ticket] = []
-        for ticket in self._reading.take(room):
-            arrival = wire.arrival(ticket[2], ticket)
-            if arrival.failure is not None or hears(arrival.event.type) or ticket[0].topic.endswith(AGAIN):
-                arrivals.append(arrival)
-            else:
-                others.append(ticket)
-        if others:
-            self._reading.settle(others)
-        return arrivals
+    def _prepare(self, at_most: int) -> bool:
+        """Make so many ready to be handed over, as far as they have come; are there any?"""
+        arrival_of, hears, ready = self._wire.arrival, self._hears.matches, self._ready
+        for ticket in self._reading.draw(max(min(at_most, _AHEAD) - len(ready), 0)):
+            arrival = arrival_of(ticket[2], ticket)
+            is_heard = arrival.failure is not None or hears(arrival.event.type) or ticket[0].topic.endswith(AGAIN)
+            ready.append((ticket, arrival if is_heard else None))
+        return bool(ready)
 
     def _check(self) -> None:
         reading = self._reading
@@ -99,9 +102,9 @@ class KafkaInbox:
         if reading.silence > self._patience:
             raise BrokerUnreachable(self._url, "its client has not come back for a long time")
 
-    async def _wait(self) -> None:
+    async def _wait(self, seconds: float = _LOOK) -> None:
         try:
-            async with asyncio.timeout(_LOOK):
+            async with asyncio.timeout(seconds):
                 await self._bell.wait()
         except TimeoutError:
             pass

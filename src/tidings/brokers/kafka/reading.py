@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from tidings.brokers.interface import Arrival
 from tidings.brokers.kafka.failures import LOST, SHUT_OUT, UNKNOWN_TOPIC, error_in, failure
 from tidings.brokers.kafka.library import client
 from tidings.brokers.kafka.progress import Held, Progress, Ticket
@@ -87,30 +88,36 @@ class Reading:
         self._is_closing = True
         self.space.set()
 
-    def take(self, at_most: int) -> list[Ticket]:
-        """Hand over what is in the buffer. Asked by the event loop."""
-        taken: list[Ticket] = []
+    def draw(self, at_most: int) -> list[Ticket]:
+        """What is in the buffer, to be made ready. Asked by the event loop."""
         with self._lock:
             buffer = self.buffer
-            while buffer and len(taken) < at_most:
-                ticket = buffer.popleft()
-                progress, offset, _ = ticket
-                progress.open[offset] = None
-                progress.position = offset + 1
-                taken.append(ticket)
+            drawn = [buffer.popleft() for _ in range(min(at_most, len(buffer)))]
         if len(self.buffer) * 2 <= self._room:
             self.space.set()
-        return taken
+        return drawn
 
-    def settle(self, tickets: Iterable[Ticket] | None) -> bool:
+    def hand_over(self, drawn: Iterable[tuple[Ticket, Arrival | None]]) -> list[Arrival]:
+        """Those of these that are still this member's; those that are None are done with. Asked by the event loop."""
+        handed: list[Arrival] = []
+        with self._lock:
+            for (progress, offset, _), arrival in drawn:
+                if progress.is_ours:
+                    progress.position = offset + 1
+                    if arrival is not None:
+                        progress.open[offset] = None
+                        handed.append(arrival)
+        return handed
+
+    def settle(self, arrivals: Iterable[Arrival] | None) -> bool:
         """These are done with, or all; is there something to commit now? Asked by the event loop."""
         with self._lock:
-            if tickets is None:
+            if arrivals is None:
                 for progress in self.held.copied():
                     progress.open.clear()
             else:
-                for progress, offset, _ in tickets:
-                    progress.open.pop(offset, None)
+                for arrival in arrivals:
+                    arrival.ticket[0].open.pop(arrival.ticket[1], None)
             return any(progress.is_behind for progress in self.held.copied())
 
     def ask_commit(self) -> int:
