@@ -24,12 +24,13 @@ class Membership:
     def __init__(
         self, settings: Settings, topics: Topics, group: str | None, heard: frozenset[str] | None, prefetch: int
     ) -> None:
-        self.reading = Reading(settings, group, self._choose, room=prefetch, watches=heard is None or group is None)
         self._settings = settings
         self._topics = topics
         self._group = group
         self._heard = heard
         self._again = None if group is None else again_topic_of(settings.prefix, group)
+        expected = None if heard is None or self._again is None else heard | {self._again}
+        self.reading = Reading(settings, group, self._choose, room=prefetch, expected=expected)
         self._thread: DedicatedThread | None = None
         self._done: asyncio.Future[None] | None = None
 

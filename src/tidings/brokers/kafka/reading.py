@@ -26,6 +26,7 @@ _BUSY: Final = 0.003  # likewise, while a settlement may come any moment
 _FULL: Final = 0.5  # seconds without room after which fetching is paused, so that the group can still move partitions
 _COURTESY: Final = 1.0  # seconds that a partition waits for what is being worked on, before it is given away
 _STEADY: Final = 0.5  # seconds after which what is settled is committed unasked, and after which it is quiet
+_SOON: Final = 0.1  # seconds until a topic that was made is seen
 _AGAIN: Final = 0.02  # seconds between tries of a commit while the group moves partitions
 
 
@@ -35,7 +36,9 @@ Choose = Callable[[Iterable[str]], list[str]]  # of all topics, those to read
 class Reading:
     """What one member of a group reads; without a group, what one listener does."""
 
-    def __init__(self, settings: Settings, group: str | None, choose: Choose, *, room: int, watches: bool) -> None:
+    def __init__(
+        self, settings: Settings, group: str | None, choose: Choose, *, room: int, expected: frozenset[str] | None
+    ) -> None:
         self.held = Held()
         self.buffer: deque[Ticket] = deque()
         self.failed: TidingsError | None = None
@@ -46,11 +49,12 @@ class Reading:
         self._group = group
         self._choose = choose
         self._room = room
-        self._watches = watches  # for topics that are not there yet
+        self._expected = expected  # topics; None: others may come at any time
         self._lock = threading.Lock()
         self._asked = self._answered = 0  # commits
         self._is_closing = False
         self._topics: list[str] = []
+        self._has_all = False
         self._heard = monotonic()
         self._looked = self._moved = 0.0
         self._trouble: KafkaError | None = None
@@ -140,7 +144,7 @@ class Reading:
         now = self.beat = monotonic()
         if self._asked != self._answered or now - self._moved > _STEADY:
             self._commit_asked()
-        if now - self._looked > self._settings.discovery and (self._watches or not self._topics):
+        if now - self._looked > self._patience and not self._has_all:
             self._discover()
         if len(self.buffer) >= self._room:
             self._wait_for_room()
@@ -181,6 +185,11 @@ class Reading:
         if error.name() not in UNKNOWN_TOPIC and not error.name().startswith("_"):
             raise failure(self._settings.url, error, "receiving")
 
+    @property
+    def _patience(self) -> float:
+        """Seconds to the next look for topics; what is expected was made a moment ago."""
+        return self._settings.discovery if self._expected is None else min(self._settings.discovery, _SOON)
+
     def _told(self, error: "KafkaError") -> None:
         if error.fatal() or error.name() in SHUT_OUT:
             self._trouble = error
@@ -202,6 +211,7 @@ class Reading:
     def _discover(self) -> None:
         found = self._listed()
         topics = self._choose(found)
+        self._has_all = self._expected is not None and self._expected <= set(topics)
         if topics != self._topics:
             new = [
                 (topic, number) for topic in topics if topic not in self._topics for number in found[topic].partitions
@@ -223,7 +233,7 @@ class Reading:
         except kafka.KafkaException as raised:
             raise failure(self._settings.url, error_in(raised), "looking for channels") from None
         self._looked = monotonic()
-        return found
+        return {name: each for name, each in found.items() if each.partitions}  # none: it is still being made
 
     def _follow(self, topics: list[str], new: list[tuple[str, int]]) -> None:
         if self._group is not None:
