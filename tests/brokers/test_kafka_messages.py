@@ -1,6 +1,7 @@
 """What stands in Kafka's messages and topics: the binding, what others wrote, dead letters, names, settings."""
 
 import asyncio
+import sys
 import uuid
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from tidings.brokers import Arrival, Channels, Wanted, connect
 from tidings.brokers.foreign import UNREADABLE, json_decoder
 from tidings.brokers.kafka.names import again_topic_of, channel_of, dead_topic_of, topic_of
 from tidings.brokers.kafka.settings import settings_of
-from tidings.errors import ConfigurationError, EventRefused, NotSupported
+from tidings.errors import ConfigurationError, EventRefused, MissingExtra, NotSupported
 from tidings.testing.broker_conformance.words import new_event, take, take_arrivals, take_until_marked, within
 
 Connect = Callable[..., Any]
@@ -309,3 +310,12 @@ def test_passwords_are_never_shown_and_settings_are_checked() -> None:
     for wrong in ("prefix=a:b", "partitions=0", "sesion=3", "timeout=soon"):
         with pytest.raises(ConfigurationError):
             settings_of(f"kafka://host?{wrong}")
+
+
+async def test_without_its_library_the_line_that_installs_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
+    broker = await connect("kafka://host")
+
+    with pytest.raises(MissingExtra, match=r"pip install 'tidings\[kafka\]'"):
+        await broker.publish([new_event(1)])
+    await broker.close()

@@ -65,7 +65,7 @@ class KafkaBroker:
         topics = None if heard is None else frozenset(topic_of(self._settings.prefix, each) for each in heard)
         member = Membership(self._settings, self._topics, group, topics, prefetch)
         inbox = KafkaInbox(
-            member.reading,
+            member.tray,
             self._wire,
             patterns,
             url=self.url,

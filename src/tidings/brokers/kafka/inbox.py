@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from tidings.brokers.interface import Arrival
 from tidings.brokers.kafka.names import AGAIN
 from tidings.brokers.kafka.progress import Ticket
-from tidings.brokers.kafka.reading import Reading
+from tidings.brokers.kafka.tray import Tray
 from tidings.brokers.kafka.wire import Wire
 from tidings.errors import BrokerUnreachable, NotSupported
 from tidings.events import PatternSet
@@ -24,7 +24,7 @@ class KafkaInbox:
 
     def __init__(
         self,
-        reading: Reading,
+        tray: Tray,
         wire: Wire,
         patterns: Sequence[str],
         *,
@@ -33,7 +33,7 @@ class KafkaInbox:
         timeout: float,
         bury: Bury,
     ) -> None:
-        self._reading = reading
+        self._tray = tray
         self._wire = wire
         self._hears = PatternSet(patterns)
         self._url = url
@@ -43,34 +43,34 @@ class KafkaInbox:
         self._ready: deque[tuple[Ticket, Arrival | None]] = deque()  # read, and not handed over; None is for others
         self._bell = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        reading.ring = self._ring
+        tray.ring = self._ring
 
     async def receive(self, at_most: int = 500) -> list[Arrival]:
         """The next events of its partitions."""
         while True:
             self._bell.clear()
             self._check()
-            room = min(at_most, self._prefetch - self._reading.held.unsettled)
+            room = min(at_most, self._prefetch - self._tray.held.unsettled)
             if room <= 0 or not self._prepare(room):
                 await self._wait()
-            elif arrivals := self._reading.hand_over(self._ready.popleft() for _ in range(min(room, len(self._ready)))):
+            elif arrivals := self._tray.hand_over(self._ready.popleft() for _ in range(min(room, len(self._ready)))):
                 return arrivals
             else:
                 await asyncio.sleep(0)  # what came was for others
 
     async def settle(self, arrivals: Sequence[Arrival] | None = None) -> None:
         """Returns when it is committed; what is another member's now is left to it."""
-        is_behind = self._reading.settle(arrivals)
+        is_behind = self._tray.settle(arrivals)
         self._bell.set()  # there may be room for more
         if not is_behind:
             return
-        reading, asked = self._reading, self._reading.ask_commit()
-        while reading.committed < asked:
+        tray, asked = self._tray, self._tray.ask_commit()
+        while tray.answered < asked:
             self._check()
-            has_more = bool(reading.buffer) and len(self._ready) < self._prefetch
+            has_more = bool(tray.buffer) and len(self._ready) < self._prefetch
             await self._wait(_BREATH if has_more else _LOOK)
             self._bell.clear()
-            if has_more and reading.committed < asked:  # the time is used, a little at a time: the thread needs its own
+            if has_more and tray.answered < asked:  # the time is used, a little at a time: the thread needs its own
                 self._prepare(len(self._ready) + _LITTLE)
 
     async def retry(self, arrival: Arrival, seconds: float) -> None:
@@ -89,17 +89,17 @@ class KafkaInbox:
     def _prepare(self, at_most: int) -> bool:
         """Make so many ready to be handed over, as far as they have come; are there any?"""
         arrival_of, hears, ready = self._wire.arrival, self._hears.matches, self._ready
-        for ticket in self._reading.draw(max(min(at_most, _AHEAD) - len(ready), 0)):
+        for ticket in self._tray.draw(max(min(at_most, _AHEAD) - len(ready), 0)):
             arrival = arrival_of(ticket[2], ticket)
             is_heard = arrival.failure is not None or hears(arrival.event.type) or ticket[0].topic.endswith(AGAIN)
             ready.append((ticket, arrival if is_heard else None))
         return bool(ready)
 
     def _check(self) -> None:
-        reading = self._reading
-        if reading.failed is not None:
-            raise reading.failed
-        if reading.silence > self._patience:
+        tray = self._tray
+        if tray.failed is not None:
+            raise tray.failed
+        if tray.silence > self._patience:
             raise BrokerUnreachable(self._url, "its client has not come back for a long time")
 
     async def _wait(self, seconds: float = _LOOK) -> None:

@@ -13,6 +13,7 @@ from tidings.brokers.kafka.names import again_topic_of, channel_of
 from tidings.brokers.kafka.reading import Reading
 from tidings.brokers.kafka.settings import Settings
 from tidings.brokers.kafka.topics import Topics
+from tidings.brokers.kafka.tray import Tray
 from tidings.concurrency import DedicatedThread
 
 Result = TypeVar("Result")
@@ -30,7 +31,8 @@ class Membership:
         self._heard = heard
         self._again = None if group is None else again_topic_of(settings.prefix, group)
         expected = None if heard is None or self._again is None else heard | {self._again}
-        self.reading = Reading(settings, group, self._choose, room=prefetch, expected=expected)
+        self.tray = Tray(prefetch)
+        self._reading = Reading(settings, self.tray, group, self._choose, expected=expected)
         self._thread: DedicatedThread | None = None
         self._done: asyncio.Future[None] | None = None
 
@@ -44,32 +46,32 @@ class Membership:
         listening = f"{self._settings.prefix}listening.{uuid.uuid4().hex}"
         name = listening if self._group is None else self._settings.prefix + self._group
         client()
-        await self._thread.call(partial(self.reading.open, name))
+        await self._thread.call(partial(self._reading.open, name))
         if self._again is None:
             ends = await self._ends()
-            await self._call(partial(self.reading.begin, list(ends.items())))
+            await self._call(partial(self._reading.begin, list(ends.items())))
         else:
             await self._topics.exist({self._again, *(self._heard or ())})
             if start == "latest":
                 await self._begin_at_the_end(self._again)
-        self._done = self._thread.call(self.reading.run)
+        self._done = self._thread.call(self._reading.run)
 
     async def leave(self) -> None:
         """Commit what is settled, give the partitions away and end; a server that does not answer is not waited for."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        self.reading.close()
-        done = self._done or thread.call(self.reading.end)
+        self._reading.close()
+        done = self._done or thread.call(self._reading.end)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.timeout):
                 await asyncio.shield(done)
         thread.close(wait=False)
 
     async def _begin_at_the_end(self, again: str) -> None:
-        if not await self._call(partial(self.reading.is_known, again)):
+        if not await self._call(partial(self._reading.is_known, again)):
             ends = await self._ends()
-            await self._call(partial(self.reading.record, [*ends.items(), ((again, 0), 0)]))
+            await self._call(partial(self._reading.record, [*ends.items(), ((again, 0), 0)]))
 
     async def _ends(self) -> dict[tuple[str, int], int]:
         known = await self._topics.all()

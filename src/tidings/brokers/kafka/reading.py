@@ -5,17 +5,15 @@ and go, looks for new channels, and asks for a sign of life when nothing came fo
 """
 
 import contextlib
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from tidings.brokers.interface import Arrival
 from tidings.brokers.kafka.failures import LOST, SHUT_OUT, UNKNOWN_TOPIC, error_in, failure
 from tidings.brokers.kafka.library import client
-from tidings.brokers.kafka.progress import Held, Progress, Ticket
+from tidings.brokers.kafka.progress import Progress
 from tidings.brokers.kafka.settings import Settings
+from tidings.brokers.kafka.tray import Tray
 from tidings.errors import BrokerError, Fenced, TidingsError
 
 if TYPE_CHECKING:
@@ -37,22 +35,15 @@ class Reading:
     """What one member of a group reads; without a group, what one listener does."""
 
     def __init__(
-        self, settings: Settings, group: str | None, choose: Choose, *, room: int, expected: frozenset[str] | None
+        self, settings: Settings, tray: Tray, group: str | None, choose: Choose, *, expected: frozenset[str] | None
     ) -> None:
-        self.held = Held()
-        self.buffer: deque[Ticket] = deque()
-        self.failed: TidingsError | None = None
-        self.beat = monotonic()  # when the thread was last seen at work
-        self.ring: Callable[[], None] = lambda: None  # there is something new: messages, a commit, a failure
-        self.space = threading.Event()  # there is room, or something to commit
+        self._tray = tray
         self._settings = settings
         self._group = group
         self._choose = choose
-        self._room = room
         self._expected = expected  # topics; None: others may come at any time
-        self._lock = threading.Lock()
-        self._asked = self._answered = 0  # commits
         self._is_closing = False
+        self._is_sound = True  # until it fails
         self._topics: list[str] = []
         self._has_all = False
         self._heard = monotonic()
@@ -77,80 +68,32 @@ class Reading:
 
     def end(self) -> None:
         """Let go of everything."""
-        with contextlib.suppress(Exception):  # nobody is there to be told
-            if self._asked != self._answered and self.failed is None:
-                self._commit_asked()
         self._is_closing = True
-        self.failed = self.failed or BrokerError(f"{self._settings.url}: this inbox is closed: subscribe again")
-        self.ring()
+        with contextlib.suppress(Exception):  # nobody is there to be told
+            if self._is_sound and self._tray.asked != self._tray.answered:
+                self._commit_asked()
+        closed = BrokerError(f"{self._settings.url}: this inbox is closed: subscribe again")
+        self._tray.failed = self._tray.failed or closed
+        self._tray.ring()
         with contextlib.suppress(Exception):
             self._consumer.close()  # gives its partitions away, through `_taken`
-        self.held.give_up(self.held.copied())
+        self._tray.give_up(self._tray.held.copied())
 
     def close(self) -> None:
         """Have the thread end, after a last commit."""
         self._is_closing = True
-        self.space.set()
-
-    def draw(self, at_most: int) -> list[Ticket]:
-        """What is in the buffer, to be made ready. Asked by the event loop."""
-        with self._lock:
-            buffer = self.buffer
-            drawn = [buffer.popleft() for _ in range(min(at_most, len(buffer)))]
-        if len(self.buffer) * 2 <= self._room:
-            self.space.set()
-        return drawn
-
-    def hand_over(self, drawn: Iterable[tuple[Ticket, Arrival | None]]) -> list[Arrival]:
-        """Those of these that are still this member's; those that are None are done with. Asked by the event loop."""
-        handed: list[Arrival] = []
-        with self._lock:
-            for (progress, offset, _), arrival in drawn:
-                if progress.is_ours:
-                    progress.position = offset + 1
-                    if arrival is not None:
-                        progress.open[offset] = None
-                        handed.append(arrival)
-        return handed
-
-    def settle(self, arrivals: Iterable[Arrival] | None) -> bool:
-        """These are done with, or all; is there something to commit now? Asked by the event loop."""
-        with self._lock:
-            if arrivals is None:
-                for progress in self.held.copied():
-                    progress.open.clear()
-            else:
-                for arrival in arrivals:
-                    arrival.ticket[0].open.pop(arrival.ticket[1], None)
-            return any(progress.is_behind for progress in self.held.copied())
-
-    def ask_commit(self) -> int:
-        """Have what is settled committed; the number that `committed` reaches when it is."""
-        self._asked += 1
-        self.space.set()
-        return self._asked
-
-    @property
-    def committed(self) -> int:
-        """The number of the last commit that was asked for and is done."""
-        return self._answered
-
-    @property
-    def silence(self) -> float:
-        """Seconds since the thread was last seen at work."""
-        return monotonic() - self.beat
+        self._tray.space.set()
 
     def _step(self) -> None:
-        now = self.beat = monotonic()
-        if self._asked != self._answered or now - self._moved > _STEADY:
+        now = self._tray.beat = monotonic()
+        if self._tray.asked != self._tray.answered or now - self._moved > _STEADY:
             self._commit_asked()
         if now - self._looked > self._patience and not self._has_all:
             self._discover()
-        if len(self.buffer) >= self._room:
+        if self._tray.is_full:
             self._wait_for_room()
         else:
-            is_busy = self.buffer or self.held.unsettled or now - self._heard < _STEADY
-            self._read(_BUSY if is_busy else _IDLE)
+            self._read(_BUSY if self._tray.is_busy or now - self._heard < _STEADY else _IDLE)
         if self._trouble is not None:
             raise failure(self._settings.url, self._trouble, "receiving")
         if now - max(self._heard, self._looked) > self._settings.timeout / 2:
@@ -160,30 +103,18 @@ class Reading:
         first = self._consumer.poll(seconds)
         if first is None:
             return
-        messages = [first, *self._consumer.consume(self._room - len(self.buffer), 0)]
+        messages = [first, *self._consumer.consume(self._tray.room - len(self._tray.buffer), 0)]
         self._heard = monotonic()
-        self._buffer(messages)
-        self.ring()
+        self._put(messages)
+        self._tray.ring()
 
-    def _buffer(self, messages: "list[Message]") -> None:
-        held, buffer, now = self.held, self.buffer, None
-        with self._lock:
-            for message in messages:
-                if message.error() is not None:
-                    self._weigh(message)
-                    continue
-                place: Any = (message.topic(), message.partition())
-                now = held.get(place)
-                if now is not None:
-                    buffer.append((now, message.offset() or 0, message))
-
-    def _weigh(self, message: "Message") -> None:
-        error = message.error()
-        assert error is not None
-        if error.fatal() or error.name() in SHUT_OUT:
-            raise failure(self._settings.url, error, "receiving")
-        if error.name() not in UNKNOWN_TOPIC and not error.name().startswith("_"):
-            raise failure(self._settings.url, error, "receiving")
+    def _put(self, messages: "list[Message]") -> None:
+        errors = [error for error in (message.error() for message in messages) if error is not None]
+        for error in errors:
+            is_news = not error.name().startswith("_") and error.name() not in UNKNOWN_TOPIC
+            if error.fatal() or error.name() in SHUT_OUT or is_news:
+                raise failure(self._settings.url, error, "receiving")
+        self._tray.put([message for message in messages if message.error() is None] if errors else messages)
 
     @property
     def _patience(self) -> float:
@@ -196,17 +127,18 @@ class Reading:
 
     def _wait_for_room(self) -> None:
         """Fetching is paused when it takes long, as the client hears of its group only while it hands messages over."""
-        self.space.clear()
-        if len(self.buffer) < self._room or self._asked != self._answered or self.space.wait(_FULL):
+        tray, consumer = self._tray, self._consumer
+        tray.space.clear()
+        if not tray.is_full or tray.asked != tray.answered or tray.space.wait(_FULL):
             return
-        self._consumer.pause(self._consumer.assignment())
-        while not self._is_closing and len(self.buffer) * 2 > self._room and self._asked == self._answered:
-            self.beat = monotonic()
-            late = self._consumer.poll(_IDLE)
+        consumer.pause(consumer.assignment())
+        while not self._is_closing and tray.is_half_full and tray.asked == tray.answered:
+            tray.beat = monotonic()
+            late = consumer.poll(_IDLE)
             if late is not None:  # it had been on its way, or is of a partition that was given meanwhile
-                self._buffer([late])
-                self._consumer.pause(self._consumer.assignment())
-        self._consumer.resume(self._consumer.assignment())
+                self._put([late])
+                consumer.pause(consumer.assignment())
+        consumer.resume(consumer.assignment())
 
     def _discover(self) -> None:
         found = self._listed()
@@ -239,13 +171,12 @@ class Reading:
         if self._group is not None:
             self._consumer.subscribe(topics, on_assign=self._given, on_revoke=self._taken, on_lost=self._lost)
             return
-        self.begin([(place, 0) for place in new if place not in self.held])
+        self.begin([(place, 0) for place in new if place not in self._tray.held])
 
     def begin(self, places: "Sequence[tuple[tuple[str, int], int]]") -> None:
         """Read these partitions from there on, whoever else does."""
         wanted = [client().TopicPartition(*place, offset) for place, offset in places]
-        with self._lock:
-            self.held.update({place: Progress(*place, offset) for place, offset in places})
+        self._tray.hold(wanted)
         self._consumer.incremental_assign(wanted)
 
     def is_known(self, topic: str) -> bool:
@@ -262,50 +193,50 @@ class Reading:
 
     def _given(self, consumer: "Consumer", places: "list[TopicPartition]") -> None:
         """What a group has not read yet begins at its beginning, and that is committed: it is known how far it is."""
-        found = consumer.committed(places, timeout=self._settings.timeout)
+        kafka = client()
+        try:
+            found = consumer.committed(places, timeout=self._settings.timeout)
+        except kafka.KafkaException as raised:
+            self._trouble = error_in(raised)  # told by who called the client, which called this
+            return
         begun = [place for place in found if place.offset < 0]
         for place in begun:
             place.offset = 0
-        with self._lock:
-            for place in found:
-                self.held[place.topic, place.partition] = Progress(place.topic, place.partition, place.offset)
+        self._tray.hold(found)
         consumer.incremental_assign(found)
         if begun:
             consumer.commit(offsets=begun, asynchronous=True)
 
     def _taken(self, consumer: "Consumer", places: "list[TopicPartition]") -> None:
         """What is being worked on is waited for a little; what was settled is committed before anybody else begins."""
-        taken = self.held.take(places)
-        with self._lock:
-            self.buffer = deque(ticket for ticket in self.buffer if ticket[0] not in taken)
+        taken = self._tray.held.take(places)
+        self._tray.stop_handing_over(taken)
         until = monotonic() + _COURTESY
         while not self._is_closing and any(it.open for it in taken) and monotonic() < until:
-            self.space.clear()
-            self.space.wait(_BUSY)
-        self._give_up(taken, commits=True)
+            self._tray.space.clear()
+            self._tray.space.wait(_BUSY)
+        self._give_up(taken, commits=self._is_sound and self._group is not None)
 
     def _lost(self, consumer: "Consumer", places: "list[TopicPartition]") -> None:
-        self._give_up(self.held.take(places), commits=False)
+        self._give_up(self._tray.held.take(places), commits=False)
 
     def _give_up(self, taken: list[Progress], *, commits: bool) -> None:
-        with self._lock:
-            moved = [(it, it.low) for it in taken if it.is_behind]
-            self.buffer = deque(ticket for ticket in self.buffer if ticket[0] not in taken)
-            self.held.give_up(taken)
-        if commits and moved and self._group is not None and self.failed is None:
+        moved = self._tray.give_up(taken)
+        if commits and moved:
             with contextlib.suppress(BrokerError, Fenced):  # it comes again, to whoever has them next
                 self._commit(moved)
-        self.ring()
+        self._tray.ring()
 
     def _commit_asked(self) -> None:
-        asked = self._asked
-        with self._lock:
-            moved = [(progress, progress.low) for progress in self.held.behind()]
+        asked, moved = self._tray.asked, self._tray.to_commit()
         if moved and self._group is not None:
             self._commit(moved)
-        self._answered, self._moved = asked, monotonic()
-        if moved:
-            self.ring()
+        for progress, offset in moved:
+            progress.committed = offset
+        self._moved = monotonic()
+        if asked != self._tray.answered:
+            self._tray.answered = asked
+            self._tray.ring()
 
     def _commit(self, moved: list[tuple[Progress, int]]) -> None:
         kafka, until = client(), monotonic() + self._settings.timeout
@@ -318,10 +249,8 @@ class Reading:
                 raise Fenced(self._group or "", self._consumer.memberid())
             if error.name() != "REBALANCE_IN_PROGRESS" or monotonic() > until:
                 raise failure(self._settings.url, error, "settling")
-            self.space.clear()
-            self.space.wait(_AGAIN)
-        for progress, offset in moved:
-            progress.committed = max(progress.committed, offset)
+            self._tray.space.clear()
+            self._tray.space.wait(_AGAIN)
 
     def _commit_once(self, wanted: "list[TopicPartition]") -> Any:
         kafka = client()
@@ -332,9 +261,10 @@ class Reading:
         return next((place.error for place in done or () if place.error is not None), None)
 
     def _fail(self, error: Exception) -> None:
+        self._is_sound = False
         if isinstance(error, TidingsError):
-            self.failed = error
+            self._tray.failed = error
         elif isinstance(error, client().KafkaException):
-            self.failed = failure(self._settings.url, error_in(error), "receiving")
+            self._tray.failed = failure(self._settings.url, error_in(error), "receiving")
         else:
-            self.failed = BrokerError(f"{self._settings.url} failed receiving: {type(error).__name__}: {error}")
+            self._tray.failed = BrokerError(f"{self._settings.url} failed receiving: {type(error).__name__}: {error}")
