@@ -1,4 +1,4 @@
-"""`Tray`: what lies between the thread that reads and the event loop that hands over; nothing else is touched by both."""
+"""`Tray`: what lies between the thread that reads and the event loop that hands over, and all that both touch."""
 
 import threading
 from collections import deque
