@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from tidings.brokers.kafka.failures import LOST, SHUT_OUT, UNKNOWN_TOPIC, error_in, failure
+from tidings.brokers.kafka.failures import LOST, PASSING, SHUT_OUT, UNKNOWN_TOPIC, error_in, failure
 from tidings.brokers.kafka.library import client
 from tidings.brokers.kafka.progress import Progress
 from tidings.brokers.kafka.settings import Settings
@@ -205,7 +205,7 @@ class Reading:
         self._tray.hold(found)
         consumer.incremental_assign(found)
         if begun:
-            consumer.commit(offsets=begun, asynchronous=True)
+            self._commit_once(begun)  # not in the background: tried again late, it would undo a commit that came after
 
     def _taken(self, consumer: "Consumer", places: "list[TopicPartition]") -> None:
         """What is being worked on is waited for a little; what was settled is committed before anybody else begins."""
@@ -239,15 +239,16 @@ class Reading:
             self._tray.ring()
 
     def _commit(self, moved: list[tuple[Progress, int]]) -> None:
+        """A commit that meets a rebalance is told so, or waits behind it and comes with a generation that has passed.
+
+        The partitions are this member's until its callbacks say otherwise, so it is tried again.
+        """
         kafka, until = client(), monotonic() + self._settings.timeout
         wanted = [kafka.TopicPartition(it.topic, it.partition, offset) for it, offset in moved]
-        while True:
-            error = self._commit_once(wanted)
-            if error is None:
-                break
-            if error.name() in LOST:
-                raise Fenced(self._group or "", self._consumer.memberid())
-            if error.name() != "REBALANCE_IN_PROGRESS" or monotonic() > until:
+        while (error := self._commit_once(wanted)) is not None:
+            if error.name() not in PASSING or monotonic() > until:
+                if error.name() in LOST:
+                    raise Fenced(self._group or "", self._consumer.memberid())
                 raise failure(self._settings.url, error, "settling")
             self._tray.space.clear()
             self._tray.space.wait(_AGAIN)

@@ -62,6 +62,9 @@ class Settings(msgspec.Struct, frozen=True):
             "session.timeout.ms": _milliseconds(self.session),
             "heartbeat.interval.ms": _milliseconds(self.session) // 4,
             "allow.auto.create.topics": False,
+            "topic.metadata.refresh.interval.ms": max(
+                _milliseconds(self.discovery), 500
+            ),  # a new topic's partitions, too
             "fetch.wait.max.ms": _WAIT,
             "fetch.queue.backoff.ms": 20,
             "queued.max.messages.kbytes": _QUEUED,
