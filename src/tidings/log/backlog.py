@@ -55,5 +55,6 @@ async def _counted(log: Log, status: GroupStatus, passing: frozenset[int]) -> Ba
             since, first = heard[0].recorded_at / 1e6, heard[0].order
         if found.at_head:
             return Backlog(events, True, since, first=first)
-    unseen = status.lag - (order_in(after) - order_in(status.position))
+    passed = order_in(after) - order_in(status.position) if log.is_dense else events
+    unseen = max(status.lag - passed, 0)
     return Backlog(events + unseen, False, since, first=first)

@@ -55,6 +55,13 @@ class Existing(Transaction, Protocol):
             LogError: the transaction has ended.
         """
 
+    async def finish(self) -> None:
+        """Write what had to wait for the block's end, as only `await` can write on the connection; else do nothing.
+
+        Raises:
+            IdReused, LogError: as `append` does.
+        """
+
 
 class Lineage(msgspec.Struct):
     """What is known of some events: who has read how far, what became of them, and what of them is parked now.
@@ -75,6 +82,7 @@ class Log(Protocol):
 
     url: str
     has_sql: bool  # can handlers take `tx`, and write in the settlement's transaction?
+    is_dense: bool  # are orders given one after the other, so that their distance is a number of events?
     bell: Bell
     ledger: "Ledger"
 
@@ -177,8 +185,8 @@ class Log(Protocol):
     async def ring(self) -> None:
         """Wake readers for what was committed on a connection of the user's; unasked, they look twice a second."""
 
-    async def survey(self, after: Position, orders: int = 5000) -> Survey:
-        """How much of what lies in the next so many orders past `after`; the survey begins behind what was trimmed."""
+    async def survey(self, after: Position, events: int = 5000) -> Survey:
+        """How much of what the next so many events past `after` are; the survey begins behind what was trimmed."""
 
     async def trim(
         self, cuts: Mapping[str, Cut], after: Position = START, *, limit: int = 1000, dry_run: bool = False

@@ -132,16 +132,14 @@ async def _beyond(log: Log, retention: Retention, census: Census, place: int, si
 async def _within(log: Log, retention: Retention, place: int, block: Block, excess: int) -> int:
     """The order within a block up to which its events come to `excess`."""
     wanted = _of(retention, place, removable=True)
-    after, first, last = block.after, block.first, block.last
-    while last - first > 1:
-        half = await log.survey(after, (last - first) // 2)
-        middle, has = order_in(half.upto), sum(tally.bytes for kind, tally in half.kinds.items() if wanted(kind))
-        if half.after > after:  # there was a hole in front
-            after, first = half.after, order_in(half.after)
-        elif has >= excess:
-            last = middle
+    after, last, count = block.after, block.last, sum(tally.events for tally in block.kinds.values())
+    while count > 1:
+        half = await log.survey(after, count // 2)
+        has = sum(tally.bytes for kind, tally in half.kinds.items() if wanted(kind))
+        if has >= excess:
+            last, count = min(order_in(half.upto), last), count // 2
         else:
-            after, first, excess = half.upto, middle, excess - has
+            after, excess, count = half.upto, excess - has, count - count // 2
     return last
 
 

@@ -81,7 +81,8 @@ class Groups:
         """
         chosen = await self._named(names)
         place = await position(self._log, to, self._clock)
-        total = sum(abs(order_in(place) - order_in(status.position)) for status in chosen)
+        distances = (abs(order_in(place) - order_in(status.position)) for status in chosen)
+        total = sum(distances) if self._log.is_dense else sum(status.lag for status in chosen)
         so_far = 0
 
         def look(more: int) -> None:

@@ -22,7 +22,12 @@ async def greet_orphans(log: Log, groups: Sequence[Group]) -> None:
 
 
 async def trimmed_before(log: Log, status: GroupStatus) -> int:
-    """How many events are gone between a group and the oldest that is left; what they were nobody can tell any more."""
+    """How many events are gone between a group and the oldest that is left; what they were nobody can tell any more.
+
+    0 where the log's orders do not tell how many there were.
+    """
+    if not log.is_dense:
+        return 0
     at = order_in(status.position)
     try:
         found = await log.scan(status.position, limit=1)

@@ -19,7 +19,7 @@ DEPTH = 20  # causes away from the event
 LIMIT = 200  # events in all
 _POSITION = re.compile(r"[0-9a-f]{12}-[0-9a-f]{16}")
 _SHORTEST = 4  # characters of an id's beginning
-_FURTHEST = 1_000_000  # orders past the last effect found: nobody waits for more
+_FURTHEST = 50  # looks past the last effect found, each at 20,000 events: nobody waits for more
 _MOST_IDS = 16  # looked for at once
 _MOST_INDEX = 64  # effects of one handler that are recognized as its own
 _AT_ONCE = 500
@@ -128,17 +128,17 @@ class _Look:
 
     async def run(self) -> None:
         """Look on to the end of the log; or so far past the last effect that no more is to be expected."""
-        last = order_in(self.upto)
-        at_head = False
+        looks, at_head = 0, False
         while not at_head:
-            if order_in(self.upto) - last > _FURTHEST or sum(each.left_out for each in self.found) > self._limit:
+            if looks > _FURTHEST or sum(each.left_out for each in self.found) > self._limit:
                 self.is_complete = False
                 return
             slice_ = await self._log.related(self._ids, self.upto, _AT_ONCE)
-            self.upto, at_head = slice_.upto, slice_.at_head
+            self.upto, at_head, looks = slice_.upto, slice_.at_head, looks + 1
+            known = len(self.found)
             for record in slice_.records:
                 is_new_name = self._take(Found(record, slice_.position(record)))
-                last = max(last, self.found[-1].record.order)
+                looks = 0 if len(self.found) > known else looks
                 if is_new_name:  # what comes next may speak of this one alone
                     self.upto, at_head = slice_.position(record), False
                     break

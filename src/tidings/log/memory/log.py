@@ -33,6 +33,7 @@ class MemoryLog:
     def __init__(self, name: str, state: State, clock: Clock) -> None:
         self.url = f"memory:{name}"
         self.has_sql = False
+        self.is_dense = True
         self.bell = state.bell
         self.ledger = MemoryLedger(state, clock, self.ready)
         self.is_closed = False
@@ -126,10 +127,10 @@ class MemoryLog:
         await self.ready()
         return reading.related(self._state, self._state.order(after), mentions(ids), limit)
 
-    async def survey(self, after: Position, orders: int = 5000) -> Survey:
-        """How much of what lies in the next so many orders past `after`."""
+    async def survey(self, after: Position, events: int = 5000) -> Survey:
+        """How much of what the next so many events past `after` are."""
         await self.ready()
-        return retention.survey(self._state, self._state.order(after), orders)
+        return retention.survey(self._state, self._state.order(after), events)
 
     async def trim(
         self, cuts: Mapping[str, Cut], after: Position = START, *, limit: int = 1000, dry_run: bool = False

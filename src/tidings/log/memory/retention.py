@@ -8,13 +8,14 @@ from tidings.log.retention import OVERHEAD, Cut, Kind, Survey, Tally, Trimmed
 from tidings.log.selection import Candidate, Floors, Reading, Selection
 
 
-def survey(state: State, after: int, orders: int) -> Survey:
-    """How much of what there is in the next so many orders."""
+def survey(state: State, after: int, events: int) -> Survey:
+    """How much of what the next so many events are."""
     start = state.index_after(after)
     begin = state.records[start].order - 1 if start < len(state.records) else max(state.tip, after)
-    upto = max(min(begin + orders, state.tip), after)
+    records = state.records[start : start + events]
+    upto = records[-1].order if records and start + events <= len(state.records) else max(state.tip, after)
     kinds: dict[Kind, Tally] = {}
-    for record in state.records[start : state.index_after(upto)]:
+    for record in records:
         tally = Tally(1, _bytes(record), record.recorded_at)
         kinds.setdefault(Kind(record.type, record.stream is not None), Tally()).add(tally)
     position = state.epoch.position

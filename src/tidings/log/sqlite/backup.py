@@ -12,12 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tidings.errors import ConfigurationError
+from tidings.log.retention import Disk
 from tidings.log.sqlite.failures import translated
 from tidings.log.sqlite.patience import lock_within
 from tidings.log.sqlite.sidecar import Sidecar
 
 Progress = Callable[[int, int], None]  # pages copied, pages in all; called on the copying thread
-_PAGES = 256  # a step: a megabyte
+_STEP = 256  # pages: a megabyte
+_PAGES = ("page_count", "freelist_count", "page_size")
 
 
 def back_up(source: Path, target: Path, progress: Progress) -> None:
@@ -59,6 +61,13 @@ def shrink(database: Path, lock_timeout: float) -> None:
         sidecar.close()
 
 
+def disk(connection: sqlite3.Connection, path: Path) -> Disk:
+    """What the file takes, the free pages in it, and the `-wal` beside it."""
+    pages, free, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _PAGES)
+    wal = path.with_name(path.name + "-wal")
+    return Disk(pages * size, free * size, wal.stat().st_size if wal.exists() else 0)
+
+
 def _create(target: Path, partial: Path) -> None:
     if target.exists():
         raise ConfigurationError(f"{target} exists, and a backup overwrites nothing: name another file")
@@ -82,7 +91,7 @@ def _copy(source: Path, partial: Path, progress: Progress) -> None:
             reading.execute("BEGIN")
             reading.execute("SELECT 1 FROM sqlite_master").fetchone()  # the snapshot is taken at the first read
             writing.execute("PRAGMA synchronous = OFF")  # flushed once, at the end
-            reading.backup(writing, pages=_PAGES, progress=lambda _, left, of: progress(of - left, of))
+            reading.backup(writing, pages=_STEP, progress=lambda _, left, of: progress(of - left, of))
     except sqlite3.Error as error:
         raise translated(error, str(partial)) from error
 

@@ -65,6 +65,9 @@ class JoinedTransaction(OpenTransaction):
         self.ids += [draft.id for draft in drafts]
         return appended
 
+    async def finish(self) -> None:
+        """All is written already."""
+
     def end(self) -> None:
         """Take no more events."""
         self._is_over = True

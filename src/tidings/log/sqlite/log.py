@@ -14,17 +14,20 @@ from tidings.concurrency import DedicatedThread
 from tidings.errors import CommitUnknown, LogError, LogReadOnly
 from tidings.events import Event
 from tidings.log.position import START, Position
+from tidings.log.reading import checked
 from tidings.log.record import Draft, adopted, draft, mentions
+from tidings.log.recorded import RecordedTransaction, run_writes
+from tidings.log.relational import lineage, retention
 from tidings.log.retention import Cut, Disk, Survey, Trimmed
 from tidings.log.slices import ALL, ANY, Appended, Expect, Slice, Where
-from tidings.log.sqlite import lineage, reading, retention
-from tidings.log.sqlite.backup import back_up, shrink
+from tidings.log.sqlite import reading
+from tidings.log.sqlite.backup import back_up, disk, shrink
 from tidings.log.sqlite.existing import JoinedTransaction, existing_transaction
 from tidings.log.sqlite.looking import look_at_parts
 from tidings.log.sqlite.opening import Parts, open_parts
 from tidings.log.sqlite.schema import tip_of
 from tidings.log.sqlite.session import Session
-from tidings.log.sqlite.transaction import RecordedTransaction, fetch_within, run_writes
+from tidings.log.sqlite.transaction import fetch_within
 from tidings.log.sqlite.verify import examine
 from tidings.log.sqlite.watch import drain, unwatch, watch
 from tidings.log.tailing import tail
@@ -40,6 +43,7 @@ class SqliteLog:
         self.path = parts.path
         self.url = f"sqlite:///{parts.path}"
         self.has_sql = True
+        self.is_dense = True
         self.bell = parts.bell
         self.ledger = parts.ledger
         self.threads = parts.threads
@@ -203,7 +207,7 @@ class SqliteLog:
             )
             if rows:
                 first, last = epoch.position(rows[0][0]), epoch.position(rows[-1][0])
-                yield Slice(reading.checked(rows, epoch), first, last, at_head=len(rows) < batch, epoch=epoch)
+                yield Slice(checked(rows, epoch), first, last, at_head=len(rows) < batch, epoch=epoch)
             if len(rows) < batch:
                 return
             if backwards:
@@ -228,7 +232,7 @@ class SqliteLog:
         """The records with this id, of whatever source; with `prefix` some of those whose id begins so."""
         epoch = self.threads.epoch
         rows = await self.threads.read(lambda connection: reading.with_id(connection, event_id, prefix=prefix))
-        return Slice(reading.checked(rows, epoch), START, START, at_head=False, epoch=epoch)
+        return Slice(checked(rows, epoch), START, START, at_head=False, epoch=epoch)
 
     async def related(self, ids: Sequence[str], after: Position, limit: int = 500) -> Slice:
         """One look past `after` for records whose envelope speaks of one of these ids."""
@@ -239,11 +243,13 @@ class SqliteLog:
             )
         )
 
-    async def survey(self, after: Position, orders: int = 5000) -> Survey:
-        """How much of what lies in the next so many orders past `after`."""
+    async def survey(self, after: Position, events: int = 5000) -> Survey:
+        """How much of what the next so many events past `after` are."""
         threads = self.threads
         return await threads.read(
-            lambda connection: retention.survey(connection, threads.epoch, threads.order(connection, after), orders)
+            lambda connection: retention.survey(
+                connection, threads.epoch, threads.order(connection, after), events, tip_of(connection)
+            )
         )
 
     async def trim(
@@ -254,12 +260,19 @@ class SqliteLog:
         if dry_run:
             return await threads.read(
                 lambda connection: retention.plan(
-                    connection, threads.epoch, cuts, threads.order(connection, after), limit, threads.writer.clock.now()
+                    connection,
+                    threads.epoch,
+                    cuts,
+                    threads.order(connection, after),
+                    limit,
+                    threads.writer.clock.now(),
+                    tip_of(connection),
                 )[1]
             )
 
         def run(session: Session, careful: bool) -> Trimmed:
-            return retention.trim(session, cuts, threads.order(session.connection, after), limit)
+            order, now = threads.order(session.connection, after), session.recorded_at / 1e6
+            return retention.trim(session, session.epoch, cuts, order, limit, now, session.tip)
 
         # Essential: on a full disk it may use the reserve, as nothing else makes room.
         trimmed: Trimmed = await threads.write(run, weight=limit, essential=True)
@@ -267,7 +280,7 @@ class SqliteLog:
 
     async def disk(self) -> Disk:
         """What the file takes, and the `-wal` beside it."""
-        return await self.threads.read(lambda connection: retention.disk(connection, self.path))
+        return await self.threads.read(lambda connection: disk(connection, self.path))
 
     async def shrink(self) -> None:
         """Give the room that trimming has freed back to the disk."""
@@ -309,7 +322,7 @@ class SqliteLog:
             self.ledger.timers.add(session, tx.timers)
             session.flush()
             session.writes += 1
-            run_writes(session.connection, tx.writes)
+            run_writes(session.connection.execute, tx.writes)
             return True
 
         if not await self.threads.write(run, exclusive=True):

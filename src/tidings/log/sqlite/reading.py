@@ -1,16 +1,15 @@
 """The reader's questions: slices of the log, of a stream, and places by time or id."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from itertools import starmap
 from typing import Any
 from zlib import crc32
 
-from tidings.errors import LogDamaged
 from tidings.log.group import LANES
 from tidings.log.position import Epoch
-from tidings.log.record import DATA_CRC, Record, damaged
+from tidings.log.reading import checked, refuse_damaged
+from tidings.log.record import DATA_CRC, Record
 from tidings.log.slices import Slice, Where
 from tidings.log.sqlite.schema import tip_of
 
@@ -97,17 +96,6 @@ def before_first(connection: sqlite3.Connection) -> int:
     return _before_next(connection, 0, tip_of(connection))
 
 
-def checked(rows: list[Any], epoch: Epoch) -> list[Record]:
-    """Rows as records, when the data of each is what was written.
-
-    Raises:
-        LogDamaged: naming the positions of those where it is not.
-    """
-    records = list(starmap(Record, rows))
-    refuse_damaged(records, epoch)
-    return records
-
-
 def _before_next(connection: sqlite3.Connection, order: int, tip: int) -> int:
     """The last order before the next event past `order`: what was trimmed there is passed over at once."""
     if order >= tip:
@@ -126,17 +114,6 @@ def _leanest(rows: list[Any], only: str, epoch: Epoch) -> list[Record]:
     if len(records) < len(rows):
         refuse_damaged([Record(order, only, version, data, checksum) for order, version, data, checksum in rows], epoch)
     return records
-
-
-def refuse_damaged(records: Iterable[Record], epoch: Epoch) -> None:
-    """Check that the data of each is what was written.
-
-    Raises:
-        LogDamaged: naming the positions of those where it is not.
-    """
-    broken = damaged(records)
-    if broken:
-        raise LogDamaged("the data's checksum does not fit", [epoch.position(record.order) for record in broken])
 
 
 @lru_cache(maxsize=256)

@@ -8,7 +8,6 @@ import sqlite3
 
 from tidings.errors import NewerSchema
 from tidings.log.bell import Counters
-from tidings.log.group import LANES
 from tidings.log.position import Epoch
 
 _TABLES = """
@@ -202,14 +201,6 @@ def raise_counters(connection: sqlite3.Connection, heard: Counters, *, control: 
     for name, value in zip(Counters._fields, raised, strict=True):
         connection.execute("INSERT OR REPLACE INTO tidings_meta VALUES (?, ?)", (name, str(value)))
     return raised
-
-
-def create_lanes(connection: sqlite3.Connection, group: str, position: int) -> None:
-    """All lanes of a new group, owned by nobody."""
-    connection.executemany(
-        "INSERT INTO tidings_lanes(group_name, lane, position) VALUES (?, ?, ?)",
-        [(group, lane, position) for lane in range(LANES)],
-    )
 
 
 def schema_of(connection: sqlite3.Connection) -> int:

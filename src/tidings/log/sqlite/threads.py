@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from tidings.concurrency import DedicatedThread
 from tidings.errors import LogClosed, LogDamaged, UsedAfterFork
+from tidings.log.jobs import Job, Run
 from tidings.log.position import Epoch, Position, order_of
 from tidings.log.sqlite.failures import translated
-from tidings.log.sqlite.jobs import Job, Run
 from tidings.log.sqlite.schema import tip_of
 from tidings.log.sqlite.sidecar import Sidecar
 from tidings.log.sqlite.writer import Writer

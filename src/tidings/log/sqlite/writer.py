@@ -22,9 +22,9 @@ from tidings.clock import Clock
 from tidings.concurrency import WRITERS, here
 from tidings.errors import CommitUnknown, DiskFull, HandlingError, LogClosed, LogError, LogLocked, TidingsError
 from tidings.log.bell import Counters
+from tidings.log.jobs import Job, tell
 from tidings.log.position import Epoch
 from tidings.log.sqlite.failures import translated
-from tidings.log.sqlite.jobs import Job, tell
 from tidings.log.sqlite.schema import raise_counters
 from tidings.log.sqlite.session import Session
 from tidings.log.sqlite.sidecar import Head, Sidecar

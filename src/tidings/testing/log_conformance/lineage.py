@@ -17,7 +17,10 @@ from tidings.testing.log_conformance.words import (
     new_drafts,
     new_event,
     new_events,
+    numbers_of,
+    orders_of,
     parked_as,
+    position_of,
     raises,
     settled_leases,
     take_lease,
@@ -41,17 +44,19 @@ async def kept_lease(log: Log, group: str = "g") -> Lease:
     return await take_lease(log, group)
 
 
-async def settle_each(log: Log, lease: Lease, first: int, end: int) -> None:
-    """A settlement for each of these orders."""
-    for order in range(first, end):
-        await log.ledger.settle(Settlement(lease, upto=lease.epoch.position(order), patterns=("order:*",)))
+async def settle_each(log: Log, lease: Lease, records: list[Any]) -> None:
+    """A settlement for each of these."""
+    for record in records:
+        await log.ledger.settle(Settlement(lease, upto=lease.epoch.position(record.order), patterns=("order:*",)))
 
 
 async def test_without_being_asked_to_a_ledger_keeps_no_lineage(log: Log) -> None:
     (record,) = await append_keyed(log, ["a"])
     lease = await take_lease(log)
 
-    await log.ledger.settle(Settlement(lease, upto=await log.head(), outcomes=[Outcome(1, record.slot, "handled", 2)]))
+    await log.ledger.settle(
+        Settlement(lease, upto=await log.head(), outcomes=[Outcome(record.order, record.slot, "handled", 2)])
+    )
     await log.ledger.reset("g", START)
     await log.append([new_event(0, key="a")])
 
@@ -62,10 +67,10 @@ async def test_all_that_a_settlement_passes_is_one_row(log: Log, clock: ManualCl
     records = await append_keyed(log, [None] * 40)
     lease = await kept_lease(log)
 
-    await log.ledger.settle(Settlement(lease, upto=lease.epoch.position(39), patterns=("order:*", "b")))
+    await log.ledger.settle(Settlement(lease, upto=lease.epoch.position(records[38].order), patterns=("order:*", "b")))
 
     (fate,) = await read_fates(log, records)
-    assert (fate.what, fate.is_passage, fate.after, fate.upto) == ("handled", True, 0, 39)
+    assert (fate.what, fate.is_passage, fate.after, fate.upto) == ("handled", True, 0, records[38].order)
     assert (fate.member, fate.patterns, fate.began) == (lease.member, ("order:*", "b"), int(clock.now() * 1e6))
     assert await read_story(log, records[39]) == []
 
@@ -74,12 +79,13 @@ async def test_settlements_of_the_same_second_share_a_row(log: Log, clock: Manua
     records = await append_keyed(log, [None] * 40)
     lease = await kept_lease(log)
 
-    await settle_each(log, lease, 1, 20)
+    await settle_each(log, lease, records[:19])
     clock.advance(COALESCE / 1e6 + 0.1)
     await log.append([new_event(100)])  # log time is that of the log's last record, or later
-    await settle_each(log, lease, 20, 40)
+    await settle_each(log, lease, records[19:39])
 
-    assert [(fate.after, fate.upto) for fate in await read_fates(log, records)] == [(0, 19), (19, 39)]
+    half, end = orders_of(records, 19, 39)
+    assert [(fate.after, fate.upto) for fate in await read_fates(log, records)] == [(0, half), (half, end)]
 
 
 async def test_an_event_in_trouble_has_rows_of_its_own(log: Log) -> None:
@@ -90,11 +96,13 @@ async def test_an_event_in_trouble_has_rows_of_its_own(log: Log) -> None:
         parked_as(records[1], "blocked"),
         parked_as(records[2], "dead", attempts=5, reason="poison"),
     ]
-    outcomes = [Outcome(4, records[3].slot, "handled", 3, "slow")]
+    outcomes = [Outcome(records[3].order, records[3].slot, "handled", 3, "slow")]
 
-    await log.ledger.settle(Settlement(lease, upto=lease.epoch.position(4), parked=parked, outcomes=outcomes))
-    later = [Outcome(1, records[0].slot, "handled", 3)]
-    await log.ledger.settle(Settlement(lease, cleared=[1], outcomes=later))
+    await log.ledger.settle(
+        Settlement(lease, upto=lease.epoch.position(records[3].order), parked=parked, outcomes=outcomes)
+    )
+    later = [Outcome(records[0].order, records[0].slot, "handled", 3)]
+    await log.ledger.settle(Settlement(lease, cleared=orders_of(records, 1), outcomes=later))
 
     stories = [await read_story(log, record) for record in records]
     assert stories == [["handled", "retry", "handled"], ["handled", "blocked"], ["handled", "dead"], ["handled"] * 2]
@@ -107,13 +115,14 @@ async def test_the_lineage_says_who_is_parked_now_and_behind_whom(log: Log) -> N
     records = await append_keyed(log, ["a", "a", "b"])
     lease = await kept_lease(log)
     parked = [parked_as(records[0], "dead"), parked_as(records[1], "blocked")]
-    await log.ledger.settle(Settlement(lease, upto=lease.epoch.position(2), parked=parked))
+    await log.ledger.settle(Settlement(lease, upto=lease.epoch.position(records[1].order), parked=parked))
 
-    found = await log.ledger.lineage([(2, records[1].slot)])
+    found = await log.ledger.lineage([(records[1].order, records[1].slot)])
 
-    assert [(one.order, one.state) for one in found.parked] == [(2, "blocked"), (1, "dead")]
+    assert [one.state for one in found.parked] == ["blocked", "dead"]
+    assert await numbers_of(log, found.parked) == [2, 1]
     (group,) = found.groups
-    assert (group.name, group.patterns, group.state, set(group.lanes)) == ("g", ("**",), "live", {2})
+    assert (group.name, group.patterns, group.state, set(group.lanes)) == ("g", ("**",), "live", {records[1].order})
     assert await log.ledger.lineage([]) == type(found)([], [], [])
 
 
@@ -125,7 +134,7 @@ async def test_what_a_stale_owner_wanted_to_settle_is_not_said_to_be_handled(log
 
     with raises(Fenced):
         parked = [parked_as(records[1], "dead")]
-        outcomes = [Outcome(1, records[0].slot, "handled", 2)]
+        outcomes = [Outcome(records[0].order, records[0].slot, "handled", 2)]
         await log.ledger.settle(Settlement(stale, upto=await log.head(), parked=parked, outcomes=outcomes))
 
     assert await read_fates(log, records) == []
@@ -134,18 +143,18 @@ async def test_what_a_stale_owner_wanted_to_settle_is_not_said_to_be_handled(log
 async def test_each_owner_speaks_of_its_own_lanes_and_of_what_they_had_not_done(log: Log) -> None:
     records = await append_keyed(log, [f"key-{number}" for number in range(200)])
     first = await kept_lease(log)
-    await log.ledger.settle(Settlement(first, upto=first.epoch.position(50)))
+    await log.ledger.settle(Settlement(first, upto=await position_of(log, 50)))
     second = await log.ledger.enter()
     mine, others = await settled_leases(log, "g", [first.member, second])
-    await log.ledger.settle(Settlement(others, upto=others.epoch.position(150)))
+    await log.ledger.settle(Settlement(others, upto=await position_of(log, 150)))
     await log.ledger.leave(second)
     (mine,) = await settled_leases(log, "g", [first.member])
 
-    await log.ledger.settle(Settlement(mine, upto=mine.epoch.position(200)))
+    await log.ledger.settle(Settlement(mine, upto=await position_of(log, 200)))
 
-    for record in records:
+    for number, record in enumerate(records, start=1):
         (fate,) = await read_fates(log, [record])
-        is_others = record.slot % LANES in others.lanes and 50 < record.order <= 150
+        is_others = record.slot % LANES in others.lanes and 50 < number <= 150
         assert fate.member == (second if is_others else first.member)
 
 
@@ -156,11 +165,11 @@ async def test_operators_leave_their_mark(log: Log) -> None:
     parked = [parked_as(record, state) for record, state in zip(records, states, strict=True)]
     await log.ledger.settle(Settlement(lease, upto=await log.head(), parked=parked))
 
-    await log.ledger.retry("g", [3])
+    await log.ledger.retry("g", orders_of(records, 3))
     await log.ledger.settle(Settlement(lease, parked=[parked_as(records[2], "dead")]))
-    await log.ledger.discard("g", [1], followers=True)
-    await log.ledger.discard("g", [3])
-    await log.ledger.reset("g", lease.epoch.position(1))
+    await log.ledger.discard("g", orders_of(records, 1), followers=True)
+    await log.ledger.discard("g", orders_of(records, 3))
+    await log.ledger.reset("g", await position_of(log, 1))
     await log.ledger.forget("g")
 
     stories = [await read_story(log, record) for record in records]
@@ -169,14 +178,14 @@ async def test_operators_leave_their_mark(log: Log) -> None:
     assert stories[1] == ["handled", "blocked", "dropped", *ending]
     assert stories[2] == ["handled", "dead", "retried", "dead", "dropped", *ending]
     (reset,) = [fate for fate in await read_fates(log, [records[0]]) if fate.what == "reset"]
-    assert reset.after == 1
+    assert reset.after == records[0].order
 
 
 async def test_a_replay_is_a_second_row(log: Log) -> None:
     records = await append_keyed(log, [None] * 4)
     lease = await kept_lease(log)
     await log.ledger.settle(Settlement(lease, upto=await log.head()))
-    await log.ledger.reset("g", lease.epoch.position(2))
+    await log.ledger.reset("g", await position_of(log, 2))
     again = await log.ledger.claim("g", lease.member)
 
     await log.ledger.settle(Settlement(again, upto=await log.head()))
@@ -188,8 +197,8 @@ async def test_a_replay_is_a_second_row(log: Log) -> None:
 async def test_what_is_done_after_a_reset_is_told_after_it(log: Log) -> None:
     records = await append_keyed(log, [None] * 4)
     lease = await kept_lease(log)
-    await log.ledger.settle(Settlement(lease, upto=lease.epoch.position(2)))
-    await log.ledger.reset("g", lease.epoch.position(2))
+    await log.ledger.settle(Settlement(lease, upto=await position_of(log, 2)))
+    await log.ledger.reset("g", await position_of(log, 2))
     again = await log.ledger.claim("g", lease.member)
 
     await log.ledger.settle(Settlement(again, upto=await log.head()))
@@ -202,7 +211,7 @@ async def test_a_settlement_that_moves_nothing_says_nothing(log: Log) -> None:
     lease = await kept_lease(log)
 
     for _ in range(3):
-        await log.ledger.settle(Settlement(lease, upto=lease.epoch.position(2)))
+        await log.ledger.settle(Settlement(lease, upto=await position_of(log, 2)))
 
     assert await log.ledger.trim_lineage(0.0, 0) == 1
 
@@ -212,7 +221,7 @@ async def test_a_member_that_died_may_have_called_handlers(log: Log, reopen: Reo
     log.ledger.keeps_lineage = True
     other = await reopen()
     lease = await take_lease(other)
-    await other.ledger.settle(Settlement(lease, upto=lease.epoch.position(2)))
+    await other.ledger.settle(Settlement(lease, upto=await position_of(log, 2)))
     await other.close()  # as a process that dies: nobody has left
 
     await log.ledger.pulse(await log.ledger.enter())
@@ -253,18 +262,18 @@ async def test_duplicates_of_a_plain_thread_are_noted_too(log: Log) -> None:
 async def test_effects_of_a_replay_are_no_duplicates_worth_a_row(log: Log) -> None:
     await log.append([new_event(0)])
     lease = await kept_lease(log)
-    await log.ledger.settle(Settlement(lease, upto=lease.epoch.position(1), events=new_drafts(10, 12)))
+    await log.ledger.settle(Settlement(lease, upto=await position_of(log, 1), events=new_drafts(10, 12)))
 
     await log.ledger.settle(Settlement(lease, events=new_drafts(10, 12)))
 
-    records = (await log.scan(lease.epoch.position(1))).records
+    records = (await log.scan(await position_of(log, 1))).records
     assert [await read_story(log, record, group="") for record in records] == [[], []]
 
 
 async def test_old_rows_are_forgotten_a_part_at_a_time(log: Log, clock: ManualClock) -> None:
     (record,) = await append_keyed(log, ["a"])
     lease = await kept_lease(log)
-    outcomes = [Outcome(1, record.slot, "handled", 2, f"number {number}") for number in range(2500)]
+    outcomes = [Outcome(record.order, record.slot, "handled", 2, f"number {number}") for number in range(2500)]
     await log.ledger.settle(Settlement(lease, outcomes=outcomes))
     before = clock.now()
     clock.advance(10)
@@ -283,7 +292,7 @@ async def test_old_rows_are_forgotten_a_part_at_a_time(log: Log, clock: ManualCl
 async def test_of_too_many_rows_the_newest_stay(log: Log) -> None:
     (record,) = await append_keyed(log, ["a"])
     lease = await kept_lease(log)
-    outcomes = [Outcome(1, record.slot, "handled", number) for number in range(1, 31)]
+    outcomes = [Outcome(record.order, record.slot, "handled", number) for number in range(1, 31)]
     await log.ledger.settle(Settlement(lease, outcomes=outcomes))
 
     counts = [await log.ledger.trim_lineage(0.0, 12) for _ in range(2)]

@@ -8,7 +8,16 @@ from tidings.log.interface import Log
 from tidings.log.position import START
 from tidings.log.settlement import Settlement
 from tidings.log.slices import Where
-from tidings.testing.log_conformance.words import append_keyed, parked_as, position_of, raises, read_due, take_lease
+from tidings.testing.log_conformance.words import (
+    append_keyed,
+    numbers_of,
+    orders_of,
+    parked_as,
+    position_of,
+    raises,
+    read_due,
+    take_lease,
+)
 
 
 async def test_operators_retry_dead_and_waiting_events(log: Log) -> None:
@@ -18,9 +27,9 @@ async def test_operators_retry_dead_and_waiting_events(log: Log) -> None:
     parked = [parked_as(record, state, due=9.0, attempts=3) for record, state in zip(records, states, strict=True)]
     await log.ledger.settle(Settlement(lease, parked=parked))
 
-    assert await log.ledger.retry("g", [1]) == 1
+    assert await log.ledger.retry("g", orders_of(records, 1)) == 1
     assert await read_due(log, lease, 0.0) == [1]
-    assert await log.ledger.retry("g", [4, 77]) == 0  # it waits for another, or is not there
+    assert await log.ledger.retry("g", [*orders_of(records, 4), 77]) == 0  # it waits for another, or is not there
     assert await log.ledger.retry("g") == 3
 
     assert await read_due(log, lease, 0.0) == [1, 2, 3, 4]
@@ -34,11 +43,11 @@ async def test_operators_discard_dead_events_only(log: Log) -> None:
     parked = [parked_as(record, state) for record, state in zip(records, states, strict=True)]
     await log.ledger.settle(Settlement(lease, parked=parked))
 
-    assert await log.ledger.discard("g", [2]) == 0
-    assert await log.ledger.discard("g", [1]) == 1
+    assert await log.ledger.discard("g", orders_of(records, 2)) == 0
+    assert await log.ledger.discard("g", orders_of(records, 1)) == 1
     assert await log.ledger.discard("g") == 1
 
-    assert [one.order for one in await log.ledger.parked()] == [2]
+    assert [one.order for one in await log.ledger.parked()] == orders_of(records, 2)
 
 
 async def test_operators_discard_dead_events_with_what_waits_behind_them(log: Log) -> None:
@@ -48,8 +57,8 @@ async def test_operators_discard_dead_events_with_what_waits_behind_them(log: Lo
     parked = [parked_as(record, state) for record, state in zip(records, states, strict=True)]
     await log.ledger.settle(Settlement(lease, parked=parked))
 
-    assert await log.ledger.discard("g", [1, 6], followers=True) == 4
-    left = [one.order for one in await log.ledger.parked()]
+    assert await log.ledger.discard("g", orders_of(records, 1, 6), followers=True) == 4
+    left = await numbers_of(log, await log.ledger.parked())
     assert await log.ledger.discard("g", followers=True) == 2
 
     assert left == [3, 4]
@@ -64,7 +73,7 @@ async def test_events_behind_one_that_blocks_nobody_are_not_discarded_with_it(lo
 
     assert await log.ledger.discard("g", followers=True) == 1
 
-    assert [one.order for one in await log.ledger.parked()] == [2, 3]
+    assert await numbers_of(log, await log.ledger.parked()) == [2, 3]
 
 
 async def test_a_list_of_parked_events_tells_how_many_more_there_are(log: Log) -> None:
@@ -104,7 +113,7 @@ async def test_what_changed_its_state_since_is_told_apart(log: Log, clock: Manua
     some = await log.ledger.parked(limit=1)
 
     assert [(one.order, one.parked_at, one.changed_at) for one in changed] == [
-        (1, first.parked_at, first.parked_at + 5.0)
+        (records[0].order, first.parked_at, first.parked_at + 5.0)
     ]
     assert changed.latest == some.latest > before.latest
     assert await log.ledger.parked(since=changed.latest) == []
@@ -139,9 +148,9 @@ async def test_an_event_set_aside_is_passed_over_and_holds_nobody_up(log: Log) -
 
     held, (dead,) = await log.ledger.held(lease), await log.ledger.parked("g", "dead")
     seen = await log.scan(START, Where(passing=held.passing))
-    assert held.passing == frozenset({1})
+    assert held.passing == frozenset(orders_of(records, 1))
     assert (held.keys, held.next_due) == ({}, None)
-    assert [record.order for record in seen.records] == [2, 3]
+    assert seen.records == records[1:]
     assert (seen.upto, seen.at_head) == (await log.head(), True)
     assert (dead.event_id, dead.reason, dead.record, dead.blocks) == (
         "id-0",

@@ -9,7 +9,14 @@ from tidings.log.group import LANES
 from tidings.log.interface import Log
 from tidings.log.record import slot_of
 from tidings.log.settlement import Settlement
-from tidings.testing.log_conformance.words import append_keyed, parked_as, read_due, settled_leases, take_lease
+from tidings.testing.log_conformance.words import (
+    append_keyed,
+    orders_of,
+    parked_as,
+    read_due,
+    settled_leases,
+    take_lease,
+)
 
 
 async def test_retries_are_due_in_the_order_of_the_log(log: Log) -> None:
@@ -38,7 +45,7 @@ async def test_what_is_due_comes_with_its_record(log: Log) -> None:
 async def test_events_wait_behind_the_first_of_their_key(log: Log) -> None:
     records = await append_keyed(log, ["a", "a", "b", "a"])
     lease = await take_lease(log)
-    parked = [parked_as(record, "blocked") for record in records if record.order != 3]
+    parked = [parked_as(record, "blocked") for record in (records[0], records[1], records[3])]
     parked[0] = parked_as(records[0], "retry", due=5.0, attempts=1)
     await log.ledger.settle(Settlement(lease, parked=parked))
 
@@ -55,7 +62,7 @@ async def test_blocked_events_are_free_once_their_head_is_gone(log: Log) -> None
     head.state, head.due = "retry", 5.0
     await log.ledger.settle(Settlement(lease, parked=[head, *rest]))
 
-    await log.ledger.settle(Settlement(lease, cleared=[1]))
+    await log.ledger.settle(Settlement(lease, cleared=orders_of(records, 1)))
 
     held = await log.ledger.held(lease)
     assert (held.keys, held.blocked, held.next_due) == ({"a": 2}, 2, 0.0)
@@ -75,7 +82,7 @@ async def test_a_dead_head_holds_its_key_until_an_operator_decides(log: Log) -> 
     assert await log.ledger.discard("g") == 1
 
     assert await read_due(log, lease, 0.0) == [2]
-    assert [one.order for one in await log.ledger.parked("g")] == [2]
+    assert [one.order for one in await log.ledger.parked("g")] == orders_of(records, 2)
 
 
 async def test_nothing_passes_an_event_of_its_key_that_must_wait(log: Log) -> None:
@@ -114,13 +121,13 @@ async def test_what_is_deferred_is_what_waits_and_holds_nobody_up(log: Log) -> N
     deferred = await log.ledger.deferred(lease)
 
     assert [(one.order, one.key, one.due, one.reason, one.detail) for one in deferred] == [
-        (1, "a", 5.0, "later", "why"),
-        (4, None, 5.0, "later", "why"),
+        (records[0].order, "a", 5.0, "later", "why"),
+        (records[3].order, None, 5.0, "later", "why"),
     ]
     assert [one.record for one in deferred] == [None, None]
     lanes = {lane: 0 for lane in lease.lanes if lane != records[0].slot % LANES}
     others = await log.ledger.deferred(msgspec.structs.replace(lease, lanes=lanes))
-    assert 1 not in [one.order for one in others]
+    assert records[0].order not in [one.order for one in others]
     assert await log.ledger.deferred(msgspec.structs.replace(lease, lanes={})) == []
 
 

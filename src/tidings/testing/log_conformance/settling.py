@@ -89,7 +89,13 @@ async def test_a_stale_settlement_commits_nothing_at_all(log: Log) -> None:
     with raises(Fenced) as refused:
         parked = [parked_as(await read_record(log, 1), "retry")]
         await log.ledger.settle(
-            Settlement(stale, upto=await log.head(), events=new_drafts(10, 12), parked=parked, cleared=[3])
+            Settlement(
+                stale,
+                upto=await log.head(),
+                events=new_drafts(10, 12),
+                parked=parked,
+                cleared=[(await read_record(log, 2)).order],
+            )
         )
 
     assert (refused.error.group, refused.error.member) == ("g", stale.member)

@@ -62,7 +62,7 @@ def parked_as(record: Any, state: Any, **attributes: Any) -> Parked:
 
 
 async def append_keyed(log: Log, keys: Sequence[str | None]) -> list[Any]:
-    """The records of new events with these keys, in an empty log: orders from 1."""
+    """The records of new events with these keys, in an empty log."""
     await log.append([new_event(number, key=key) for number, key in enumerate(keys)])
     return (await log.scan(START)).records
 
@@ -124,5 +124,16 @@ async def read_cursor(log: Log, group: str = "g") -> str:
 
 
 async def read_due(log: Log, lease: Lease, now: float, limit: int = 500) -> list[int]:
-    """The orders of what may be handled again."""
-    return [parked.order for parked in await log.ledger.due(lease, now, limit)]
+    """What may be handled again, by its number in the log."""
+    return await numbers_of(log, await log.ledger.due(lease, now, limit))
+
+
+async def numbers_of(log: Log, placed: Iterable[Any]) -> list[int]:
+    """Which events of the log these are, counted from 1: orders rise, and may leave out any number."""
+    known = [record.order for record in (await log.scan(START, limit=10_000)).records]
+    return [known.index(one.order) + 1 for one in placed]
+
+
+def orders_of(records: Sequence[Any], *numbers: int) -> list[int]:
+    """The orders of the records with these numbers, counted from 1."""
+    return [records[number - 1].order for number in numbers]

@@ -1,4 +1,4 @@
-"""Jobs for the writer, and the way their outcomes come back to the event loops and threads that wait."""
+"""Jobs for a writer, and the way their outcomes come back to the event loops and threads that wait."""
 
 import asyncio
 import contextlib

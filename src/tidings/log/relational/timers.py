@@ -1,7 +1,5 @@
-"""What is to be recorded later, in a SQLite log's file."""
+"""What is to be recorded later, in the log's own database."""
 
-import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,26 +7,26 @@ from tidings.clock import Clock
 from tidings.errors import IdReused
 from tidings.log.record import Draft
 from tidings.log.recurring import missing, unwanted
-from tidings.log.sqlite.session import Session
-from tidings.log.sqlite.threads import Threads
+from tidings.log.relational.marks import marks
+from tidings.log.relational.session import Connection, Session, Threads
 from tidings.log.timers import LOOK_AHEAD, Fired, Following, Timer
 
 _COLUMNS = "due, id, source, type, version, slot, key, public, envelope, data, checksum, series, spec"
 _ADD = f"INSERT INTO tidings_timers({_COLUMNS}) VALUES ({','.join('?' * 13)})"
-_OURS = "(series IS NULL OR series IN (SELECT value FROM json_each(?)))"
+_OURS = "(series IS NULL OR series IN ({marks}))"
 _DUE = f"SELECT number, {_COLUMNS} FROM tidings_timers WHERE due <= ? AND {_OURS} ORDER BY due, number LIMIT ?"
-_COUNT = f"SELECT count(*) FROM (SELECT 1 FROM tidings_timers WHERE due <= ? AND {_OURS} LIMIT ?)"
+_COUNT = f"SELECT count(*) FROM (SELECT 1 FROM tidings_timers WHERE due <= ? AND {_OURS} LIMIT ?) AS due"
 _NEXT = f"SELECT due FROM tidings_timers WHERE {_OURS} ORDER BY due LIMIT 1"
 _WAITING = f"SELECT number, {_COLUMNS} FROM tidings_timers ORDER BY due, number LIMIT ?"
 _SERIES = f"SELECT number, {_COLUMNS} FROM tidings_timers WHERE series IS NOT NULL AND source = ?"
 _KNOWN = """
-SELECT type, data, key FROM tidings_timers WHERE id = ?1 AND source = ?2
-UNION ALL SELECT type, data, key FROM tidings_events WHERE id = ?1 AND source = ?2"""
+SELECT type, data, key FROM tidings_timers WHERE id = ? AND source = ?
+UNION ALL SELECT type, data, key FROM tidings_events WHERE id = ? AND source = ?"""
 _RECORDED = "SELECT 1 FROM tidings_events WHERE id = ? AND source = ?"
 
 
-class SqliteTimers:
-    """The timers of a SQLite log."""
+class StoredTimers:
+    """The timers of a log in a relational database."""
 
     def __init__(self, threads: Threads, clock: Clock) -> None:
         self._threads = threads
@@ -70,13 +68,13 @@ class SqliteTimers:
 
         Not from the disk's reserve: what is not recorded now still waits, safe, and that room is for answers.
         """
-        moment, ours = int(now * 1e6), json.dumps(sorted(following))
+        moment, ours = int(now * 1e6), sorted(following)
         count, next_due = await self._threads.read(lambda connection: _look(connection, moment, ours, limit))
         if not count:
             return Fired(0, next_due)
 
         def run(session: Session, careful: bool) -> Fired:
-            rows = session.connection.execute(_DUE, (moment, ours, limit)).fetchall()
+            rows = session.connection.execute(_of(_DUE, ours), (moment, *ours, limit)).fetchall()
             _append(session, rows, moment, following, careful=careful)
             return Fired(len(rows), _next_due(session.connection, ours))
 
@@ -107,7 +105,7 @@ def add_new(session: Session, timers: Sequence[Timer], now: float, *, strict: bo
     first: dict[tuple[str, str], Timer] = {}
     for timer in timers:
         draft = timer.draft
-        known = session.connection.execute(_KNOWN, (draft.id, draft.source)).fetchone()
+        known = session.connection.execute(_KNOWN, (draft.id, draft.source) * 2).fetchone()
         other = first.get((draft.id, draft.source))
         if known is None and other is not None:
             known = _content(other.draft)
@@ -126,7 +124,7 @@ def _insert(session: Session, timers: Sequence[Timer], now: float) -> None:
     row = session.connection.execute("SELECT min(due) FROM tidings_timers").fetchone()
     first = min(timer.due for timer in timers)
     session.flush()
-    session.connection.executemany(_ADD, map(_row, timers))
+    session.connection.executemany(_ADD, [*map(_row, timers)])
     session.writes += len(timers)
     if first < (now + LOOK_AHEAD) * 1e6 and (row[0] is None or first < row[0]):
         session.timers = True
@@ -137,29 +135,35 @@ def _append(
 ) -> None:
     timers = [_timer(row) for row in rows]
     session.absorb([timer.draft for timer in timers], careful=careful)
-    sql = "DELETE FROM tidings_timers WHERE number IN (SELECT value FROM json_each(?))"
-    session.execute(sql, (json.dumps([row[0] for row in rows]),))
+    numbers = [row[0] for row in rows]
+    session.execute(f"DELETE FROM tidings_timers WHERE number IN ({marks(len(numbers))})", numbers)
     next_ones = [following[timer.series](timer, moment) for timer in timers if timer.series is not None]
-    session.connection.executemany(_ADD, map(_row, next_ones))
+    session.connection.executemany(_ADD, [*map(_row, next_ones)])
 
 
-def _look(connection: sqlite3.Connection, moment: int, ours: str, limit: int) -> tuple[int, int | None]:
+def _look(connection: Connection, moment: int, ours: Sequence[str], limit: int) -> tuple[int, int | None]:
     """How many are due now, and when the next one is."""
     next_due = _next_due(connection, ours)
     if next_due is None or next_due > moment:
         return 0, next_due
-    return connection.execute(_COUNT, (moment, ours, limit)).fetchone()[0], next_due
+    count: int = connection.execute(_of(_COUNT, ours), (moment, *ours, limit)).fetchone()[0]
+    return count, next_due
 
 
-def _next_due(connection: sqlite3.Connection, ours: str) -> int | None:
-    row = connection.execute(_NEXT, (ours,)).fetchone()
+def _next_due(connection: Connection, ours: Sequence[str]) -> int | None:
+    row = connection.execute(_of(_NEXT, ours), ours).fetchone()
     return None if row is None else int(row[0])
 
 
-def _differences(connection: sqlite3.Connection, source: str, timers: Sequence[Timer]) -> tuple[list[str], list[Timer]]:
+def _differences(connection: Connection, source: str, timers: Sequence[Timer]) -> tuple[list[str], list[Timer]]:
     """The series of a source that nobody wants any more, and those that are missing or not as they should be."""
     known = {timer.series or "": timer for timer in map(_timer, connection.execute(_SERIES, (source,)))}
     return unwanted(known, timers), missing(known, timers)
+
+
+def _of(sql: str, series: Sequence[str]) -> str:
+    """A statement about timers without a series, and those of these."""
+    return sql.format(marks=marks(len(series)))
 
 
 def _content(draft: Draft) -> tuple[str, bytes, str | None]:

@@ -4,7 +4,6 @@ The order of a key is kept by its *head*, the oldest of its parked events that b
 retry, or dead, holds the rest; when it is gone the next becomes the head. Nothing needs to be marked for that.
 """
 
-import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -13,7 +12,8 @@ from tidings.log.parked import Held, Parked, ParkedList
 from tidings.log.position import Position
 from tidings.log.record import Record
 from tidings.log.refusals import answered, nothing_there
-from tidings.log.sqlite.session import Session
+from tidings.log.relational.marks import marks
+from tidings.log.relational.session import Connection, Session
 from tidings.log.turn import in_turn
 
 _PARKED = (
@@ -30,8 +30,10 @@ WHERE p.group_name IN (SELECT name FROM tidings_groups)"""
 _HEAD = f"{_BARE} AND p.group_name = ? AND p.key = ? AND p.blocks ORDER BY p.position LIMIT 1"
 _NO_RECORD = (None,) * 9
 _HEADS = """
-SELECT key, min(position), state, due FROM tidings_parked
-WHERE group_name = ? AND key IS NOT NULL AND blocks {lanes} GROUP BY key ORDER BY 2"""
+SELECT key, position, state, due FROM (
+  SELECT key, position, state, due, row_number() OVER (PARTITION BY key ORDER BY position) AS place
+  FROM tidings_parked WHERE group_name = ? AND key IS NOT NULL AND blocks {lanes}) AS waiting
+WHERE place = 1 ORDER BY position"""
 _FREE = """
 SELECT min(due) FROM tidings_parked WHERE group_name = ? AND state = 'retry' AND (key IS NULL OR NOT blocks) {lanes}"""
 _KEEP = """
@@ -39,13 +41,13 @@ INSERT INTO tidings_parked(group_name, position, slot, key, event_id, type, stat
   parked_at, blocks, changed_at, change) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (group_name, position) DO UPDATE SET state = excluded.state, attempts = excluded.attempts,
   due = excluded.due, reason = excluded.reason, detail = excluded.detail, blocks = excluded.blocks,
-  changed_at = CASE WHEN state = excluded.state THEN changed_at ELSE excluded.changed_at END,
-  change = CASE WHEN state = excluded.state THEN change ELSE excluded.change END"""
+  changed_at = CASE WHEN tidings_parked.state = excluded.state THEN tidings_parked.changed_at
+    ELSE excluded.changed_at END,
+  change = CASE WHEN tidings_parked.state = excluded.state THEN tidings_parked.change ELSE excluded.change END"""
 _CHANGE = """
 INSERT INTO tidings_meta VALUES ('change', '1')
-ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT) RETURNING value"""
-_LISTED = """
-WHERE (:group IS NULL OR p.group_name = :group) AND (:state IS NULL OR p.state = :state) AND p.change > :since"""
+ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(tidings_meta.value AS bigint) + 1 AS TEXT) RETURNING value"""
+_LISTED = "WHERE p.change > ?"
 _AHEAD = f"""
 SELECT p.position FROM tidings_parked p JOIN tidings_lanes l
 ON l.group_name = p.group_name AND l.lane = p.slot % {LANES} AND l.position < p.position WHERE p.group_name = ?"""
@@ -56,26 +58,25 @@ DELETE FROM tidings_parked AS p WHERE group_name = ? AND state = 'blocked' AND E
   AND head.state = 'dead' AND head.position < p.position {chosen})"""
 
 
-def due(connection: sqlite3.Connection, lease: Lease, now: float, limit: int) -> list[Parked]:
+def due(connection: Connection, lease: Lease, now: float, limit: int) -> list[Parked]:
     """Retries that are due and, behind each that has its turn, the events of its key up to one that must wait."""
     lanes = _in_lanes(lease)
     heads = connection.execute(_HEADS.format(lanes=lanes), (lease.group,)).fetchall()
     keys = [key for key, _, state, when in heads if state == "blocked" or (state == "retry" and when <= now)]
-    marks = ",".join("?" * len(keys[:limit]))
     sql = f"""{_JOIN} WHERE p.group_name = ? AND (
-      (p.key IN ({marks}) AND p.blocks)
+      (p.key IN ({marks(len(keys[:limit]))}) AND p.blocks)
       OR ((p.key IS NULL OR NOT p.blocks) AND p.state = 'retry' AND p.due <= ?))
       {lanes.replace("slot", "p.slot")} ORDER BY p.position LIMIT ?"""
     rows = connection.execute(sql, (lease.group, *keys[:limit], now, limit))
     return in_turn(map(_parked, rows), now)
 
 
-def held(connection: sqlite3.Connection, lease: Lease) -> Held:
+def held(connection: Connection, lease: Lease) -> Held:
     """How many events of each key are parked, and when the next retry is due."""
     lanes = _in_lanes(lease)
     heads = connection.execute(_HEADS.format(lanes=lanes), (lease.group,)).fetchall()
     counts = f"""
-    SELECT key, count(*), sum(state = 'blocked') FROM tidings_parked
+    SELECT key, count(*), count(*) FILTER (WHERE state = 'blocked') FROM tidings_parked
     WHERE group_name = ? AND key IS NOT NULL AND blocks {lanes} GROUP BY key"""
     rows = connection.execute(counts, (lease.group,)).fetchall()
     free = connection.execute(_FREE.format(lanes=lanes), (lease.group,)).fetchone()[0]
@@ -87,7 +88,7 @@ def held(connection: sqlite3.Connection, lease: Lease) -> Held:
     return Held(counted, min(waits, default=None), sum(row[2] for row in rows), ahead)
 
 
-def deferred(connection: sqlite3.Connection, lease: Lease) -> list[Parked]:
+def deferred(connection: Connection, lease: Lease) -> list[Parked]:
     """Retries that hold nobody up, without their records."""
     lanes = _in_lanes(lease)
     sql = f"""
@@ -96,13 +97,19 @@ def deferred(connection: sqlite3.Connection, lease: Lease) -> list[Parked]:
     return [_parked(row) for row in connection.execute(sql, (lease.group,))]
 
 
-def listed(connection: sqlite3.Connection, group: str | None, state: str | None, limit: int, since: int) -> ParkedList:
+def listed(connection: Connection, group: str | None, state: str | None, limit: int, since: int) -> ParkedList:
     """What is set aside, of one group or all, in one state or any."""
-    asked = {"group": group, "state": state, "since": since, "limit": limit}
-    rows = connection.execute(f"{_JOIN} {_LISTED} ORDER BY p.position, p.group_name LIMIT :limit", asked).fetchall()
+    listed: str = _LISTED
+    asked: list[Any] = [since]
+    for column, wanted in (("group_name", group), ("state", state)):
+        if wanted is not None:
+            listed += f" AND p.{column} = ?"
+            asked.append(wanted)
+    sql = f"{_JOIN} {listed} ORDER BY p.position, p.group_name LIMIT ?"
+    rows = connection.execute(sql, (*asked, limit)).fetchall()
     if len(rows) < limit:
         return ParkedList(map(_parked, rows))
-    sql = f"SELECT count(*), max(p.change) FROM tidings_parked p {_LISTED}"
+    sql = f"SELECT count(*), max(p.change) FROM tidings_parked p {listed}"
     count, latest = connection.execute(sql, asked).fetchone()
     return ParkedList(map(_parked, rows), count - limit, latest)
 
@@ -130,10 +137,9 @@ def set_aside(session: Session, group: str, order: int, position: Position, reas
     keep(session, group, [one], session.recorded_at / 1e6)
 
 
-def concerning(connection: sqlite3.Connection, orders: Sequence[int]) -> list[Parked]:
+def concerning(connection: Connection, orders: Sequence[int]) -> list[Parked]:
     """What is set aside of the events with these orders, and the heads of the keys they wait for; without records."""
-    marks = ",".join("?" * len(orders))
-    sql = f"{_BARE} AND p.position IN ({marks}) ORDER BY p.position"
+    sql = f"{_BARE} AND p.position IN ({marks(len(orders))}) ORDER BY p.position"
     found = [_parked((*row, *_NO_RECORD)) for row in connection.execute(sql, orders)]
     heads = {(one.group, one.key) for one in found if one.state == "blocked"}
     rows = [connection.execute(_HEAD, head).fetchone() for head in sorted(heads)]
@@ -143,7 +149,7 @@ def concerning(connection: sqlite3.Connection, orders: Sequence[int]) -> list[Pa
     ]
 
 
-def places(connection: sqlite3.Connection, group: str) -> dict[int, tuple[int, str]]:
+def places(connection: Connection, group: str) -> dict[int, tuple[int, str]]:
     """Order -> slot and state of all that a group has set aside."""
     sql = "SELECT position, slot, state FROM tidings_parked WHERE group_name = ?"
     return {order: (slot, state) for order, slot, state in connection.execute(sql, (group,))}
@@ -198,10 +204,9 @@ def discard(session: Session, group: str, orders: Sequence[int] | None, *, follo
 
 def expire(session: Session, before: float, types: Collection[str]) -> int:
     """Drop dead events of these names set aside before a moment."""
-    marks = ",".join("?" * len(types))
-    sql = (
-        f"SELECT group_name, position FROM tidings_parked WHERE state = 'dead' AND parked_at < ? AND type IN ({marks})"
-    )
+    sql = f"""
+    SELECT group_name, position FROM tidings_parked
+    WHERE state = 'dead' AND parked_at < ? AND type IN ({marks(len(types))})"""
     old = session.connection.execute(sql, (before, *types)).fetchall()
     for group, order in old:
         clear(session, group, [order])
@@ -229,7 +234,7 @@ def _each(session: Session, sql: str, group: str, orders: Sequence[int] | None) 
 def _in_lanes(lease: Lease) -> str:
     if len(lease.lanes) == LANES:
         return ""
-    return f"AND slot % {LANES} IN ({','.join(map(str, lease.lanes))})"
+    return f"AND slot % {LANES} IN ({','.join(map(str, lease.lanes)) or 'NULL'})"
 
 
 def _parked(row: Sequence[Any]) -> Parked:

@@ -1,9 +1,7 @@
 """What became of events, written in the transaction that settles them, and read a part of the table at a time."""
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from itertools import starmap
-from typing import Any
 
 import msgspec
 
@@ -22,17 +20,16 @@ from tidings.log.lineage import (
 )
 from tidings.log.parked import Parked
 from tidings.log.record import Draft
+from tidings.log.relational import parked
+from tidings.log.relational.session import Connection, Session
 from tidings.log.settlement import Settlement
-from tidings.log.sqlite import parked
-from tidings.log.sqlite.schema import tip_of
-from tidings.log.sqlite.session import Session
 
 ALL_LANES = (1 << LANES) - 1
 _SPAN = 20_000  # rows of one look: no question may keep the reader's thread for long
 _TRIMMED = 1_000  # rows of one transaction
 _ADD = """
 INSERT INTO tidings_lineage(group_name, what, after, upto, lanes, began, ended, member, attempts, reason)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number"""
 _EXTEND = """
 UPDATE tidings_lineage SET upto = ?, ended = ?
 WHERE number = ? AND group_name = ? AND member = ? AND lanes = ? AND upto = ? AND reason = ? AND attempts = 0
@@ -101,7 +98,8 @@ def add(
     """One row; returns its number."""
     now = session.recorded_at
     row = (group, what, after, upto, lanes, now, now, member, attempts, reason)
-    return session.execute(_ADD, row).lastrowid or 0
+    number: int = session.execute(_ADD, row).fetchone()[0]
+    return number
 
 
 def tell(session: Session, group: str, member: str, outcomes: Iterable[Outcome]) -> None:
@@ -112,14 +110,14 @@ def tell(session: Session, group: str, member: str, outcomes: Iterable[Outcome])
         add(session, group, one.what, one.order - 1, one.order, lanes, member=member, attempts=attempts, reason=reason)
 
 
-def is_kept(connection: sqlite3.Connection) -> bool:
+def is_kept(connection: Connection) -> bool:
     """Does an application keep its lineage here? Then what operators do belongs to it."""
     return connection.execute("SELECT 1 FROM tidings_lineage LIMIT 1").fetchone() is not None
 
 
 def lost(session: Session, members: Sequence[str]) -> None:
     """These members are buried with lanes of theirs: they may have called handlers and settled nothing."""
-    tip = tip_of(session.connection)
+    tip = session.tip
     for member in members:
         for group, position, lanes in session.connection.execute(_OWNED, (member, tip)).fetchall():
             add(session, group, "lost", position, tip, lanes, member=member)
@@ -155,7 +153,7 @@ def group_wide(session: Session, group: str, what: What, after: int = 0) -> None
         add(session, group, what, after, EVERYWHERE, ALL_LANES)
 
 
-def standing(connection: sqlite3.Connection, orders: Sequence[int]) -> tuple[list[GroupLanes], list[Parked], int]:
+def standing(connection: Connection, orders: Sequence[int]) -> tuple[list[GroupLanes], list[Parked], int]:
     """Every group that reads, what is parked of these events, and the number of the newest row."""
     newest = connection.execute(_OLDEST).fetchone()[1] or 0
     groups = [
@@ -165,13 +163,13 @@ def standing(connection: sqlite3.Connection, orders: Sequence[int]) -> tuple[lis
     return groups, parked.concerning(connection, orders), newest
 
 
-def fates(connection: sqlite3.Connection, places: Places, after: int) -> tuple[list[Fate], int]:
+def fates(connection: Connection, places: Places, after: int) -> tuple[list[Fate], int]:
     """Rows past the number `after` that speak of these events, and how far it looked."""
     rows = connection.execute(_FATES, (after, after + _SPAN, *places.span))
     return [fate for fate in starmap(Fate, rows) if places.concerned(fate)], after + _SPAN
 
 
-def trimmable(connection: sqlite3.Connection, before: int, keep: int) -> int:
+def trimmable(connection: Connection, before: int, keep: int) -> int:
     """The number below which a part of the rows can go; 0 when none can."""
     first, last = connection.execute(_OLDEST).fetchone()
     if first is None:
@@ -187,5 +185,5 @@ def trim(session: Session, below: int) -> int:
     return session.execute(_TRIM, (below,)).rowcount
 
 
-def _lanes(connection: Any, group: str) -> tuple[int, ...]:
+def _lanes(connection: Connection, group: str) -> tuple[int, ...]:
     return tuple(row[0] for row in connection.execute(_LANES, (group,)))
