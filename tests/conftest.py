@@ -14,7 +14,7 @@ import pytest
 from blockbuster import BlockBuster, BlockingError
 from blockbuster import blockbuster as detector
 
-pytest_plugins = ["tests.servers.fixtures"]  # private servers, started when a test asks for one
+pytest_plugins = ["tests.servers.fixtures", "tests.servers.logs"]  # private servers, started when a test asks for one
 
 MAY_BLOCK = [  # end of the file's path, functions: each with the reason why it may block the event loop
     # A hang is reported from inside the loop that hangs; without this the report itself would be the error.

@@ -18,6 +18,7 @@ TidingsError
 │   ├── UnknownEvent           no event of this id or position is there, or several begin so
 │   ├── LogTruncated           the position lies past the end: the file was replaced or restored
 │   ├── LogLocked              another process holds the log
+│   ├── LogUnreachable         the log's server does not answer: nothing was written, try again
 │   ├── DiskFull               nothing was written: make room, then retry
 │   ├── LogDamaged             a record's bytes are not what was written
 │   ├── NewerSchema            the log was written by a newer tidings
@@ -258,6 +259,15 @@ class LogLocked(LogError):
         holder = "another process" if pid is None else f"process {pid}"
         advice = advice or "wait for it, or stop it, then try again"
         super().__init__(f"{_log(path)} is locked by {holder}: {advice}")
+
+
+class LogUnreachable(LogError):
+    """The log's server cannot be reached: `url` (without its password), `reason`. Nothing was appended."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = url
+        self.reason = reason
+        super().__init__(f"the log {url} cannot be reached: {reason}; try again when its server is back")
 
 
 class DiskFull(LogError):

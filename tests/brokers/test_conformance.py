@@ -25,7 +25,7 @@ def of_a_log(*, durable: bool) -> Capabilities:
     )
 
 
-CLAIMS = {"memory": of_a_log(durable=False), "sqlite": of_a_log(durable=True)}
+CLAIMS = {"memory": of_a_log(durable=False), "postgres": of_a_log(durable=True), "sqlite": of_a_log(durable=True)}
 _names = itertools.count()
 
 
@@ -35,7 +35,9 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def url(kind: str, tmp_path: Path) -> str:
+def url(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    if kind == "postgres":
+        return str(request.getfixturevalue("postgres_url"))
     return {"memory": f"memory:broker-{next(_names)}", "sqlite": f"sqlite:///{tmp_path}/bus.db"}[kind]
 
 

@@ -4,14 +4,16 @@ import itertools
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from tidings.clock import ManualClock
 from tidings.log import Log, open_log
 from tidings.testing.log_conformance import *  # noqa: F403  # the suite is this file's content
 
-DURABLE = {"memory": False, "sqlite": True}
+DURABLE = {"memory": False, "sqlite": True, "postgres": True}
 _names = itertools.count()
 
 
@@ -21,7 +23,9 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def url(kind: str, tmp_path: Path) -> str:
+def url(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    if kind == "postgres":
+        return str(request.getfixturevalue("postgres_url"))
     return {"memory": f"memory:conformance-{next(_names)}", "sqlite": f"sqlite:///{tmp_path}/log.db"}[kind]
 
 
@@ -31,7 +35,9 @@ def durable(kind: str) -> bool:
 
 
 @pytest.fixture
-def connect(url: str) -> Callable[[], sqlite3.Connection]:
+def connect(kind: str, url: str) -> Callable[[], Any]:
+    if kind == "postgres":
+        return lambda: psycopg.connect(url.partition("&schema=")[0])
     return lambda: sqlite3.connect(url.removeprefix("sqlite:///"))
 
 

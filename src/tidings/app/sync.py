@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar, overload
 
 import msgspec
 
+from tidings.address import redacted
 from tidings.app.health import Health
 from tidings.app.portal import Portal, Work
 from tidings.app.transaction import AppTransaction, ExistingTransaction, joined
@@ -194,7 +195,7 @@ class SyncDoor:
         try:
             return future.result(self.timeout)
         except CancelledError:
-            raise LogClosed(self._app.log_url) from None  # the loop it was to run on has ended
+            raise LogClosed(redacted(self._app.log_url)) from None  # the loop it was to run on has ended
         except TimeoutError:
             if future.done():
                 raise  # it is the work's own
@@ -227,13 +228,13 @@ class SyncDoor:
 
     async def _while_open(self, work: Work[Result]) -> Result:
         if self._app.loop is not asyncio.get_running_loop():  # it has closed meanwhile, and its log is gone
-            raise LogClosed(self._app.log_url)
+            raise LogClosed(redacted(self._app.log_url))
         return await work()
 
     def _check_process(self) -> None:
         opened_by = self._app.opened_by if self._portal is None else self._portal.pid
         if opened_by not in (None, os.getpid()):
-            raise UsedAfterFork(opened_by, os.getpid(), self._app.log_url, advice=_FORKED)
+            raise UsedAfterFork(opened_by, os.getpid(), redacted(self._app.log_url), advice=_FORKED)
 
     @contextlib.contextmanager
     def _recorded(self) -> Iterator[SyncTransaction]:

@@ -99,6 +99,10 @@ class ExistingTransaction:
         self._existing.append([draft(event, public=self._outgoing.is_public(event.type))])
         return event.id
 
+    async def finish(self) -> None:
+        """Write what had to wait for the end of the block; the block does this by itself."""
+        await self._existing.finish()
+
 
 @contextlib.asynccontextmanager
 async def recorded(ready: Ready) -> AsyncIterator[AppTransaction]:
@@ -116,6 +120,7 @@ async def existing(ready: Ready, connection: object) -> AsyncIterator[ExistingTr
     """
     with joined(*await ready(), connection, may_open=False) as tx:
         yield tx
+        await tx.finish()
 
 
 @contextlib.contextmanager

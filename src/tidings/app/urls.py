@@ -21,5 +21,5 @@ def log_and_broker(url: str | None, log: str | None, broker: str | None) -> tupl
         else:
             broker = url
     if broker is not None and ":" not in broker:
-        raise ConfigurationError(f"{broker!r} is no URL: a log is written as sqlite:///{broker}")
+        raise ConfigurationError(f"{redacted(broker)!r} is no URL: a log is written as sqlite:///{broker}")
     return "memory:" if log is None and broker is None else log, broker

@@ -1,10 +1,12 @@
 """URL -> log. One row a scheme, imported on use."""
 
 import inspect
+from collections.abc import Collection
 from importlib import import_module
 from typing import Any, cast
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
+from tidings.address import redacted
 from tidings.clock import Clock
 from tidings.errors import ConfigurationError
 from tidings.log.interface import Log
@@ -12,7 +14,10 @@ from tidings.log.interface import Log
 SCHEMES = {
     "memory:": "tidings.log.memory:MemoryLog",
     "sqlite:": "tidings.log.sqlite:SqliteLog",
+    "postgresql:": "tidings.log.postgres.log:PostgresLog",
 }
+
+_SERVERS = ("postgresql:",)  # what they open is a URL and no path
 
 
 def is_log(url: str) -> bool:
@@ -50,13 +55,32 @@ async def _opened(url: str, how: str, clock: Clock | None, settings: dict[str, A
         if url.startswith(scheme):
             module, _, name = target.partition(":")
             open_kind = getattr(getattr(import_module(module), name), how)
-            plain, _, query = url.partition("?")
+            plain, query = _divided(url, scheme, inspect.signature(open_kind))
             said = _settings(plain, query, inspect.signature(open_kind)) | settings
             return cast(Log, await open_kind(_path(plain, scheme), clock=clock, **said))
-    raise ConfigurationError(f"{url!r} is not the URL of a log: use one of {', '.join(SCHEMES)}")
+    raise ConfigurationError(f"{redacted(url)!r} is not the URL of a log: use one of {', '.join(SCHEMES)}")
+
+
+def divided(url: str, own: Collection[str]) -> tuple[str, dict[str, str]]:
+    """A server's URL without the log's `own` settings, which are the rest; what else it says is for the driver."""
+    plain, _, query = url.partition("?")
+    pairs = parse_qsl(query, keep_blank_values=True)
+    rest = urlencode([pair for pair in pairs if pair[0] not in own])
+    return f"{plain}?{rest}" if rest else plain, {name: value for name, value in pairs if name in own}
+
+
+def _divided(url: str, scheme: str, signature: inspect.Signature) -> tuple[str, str]:
+    """The URL and the settings in it."""
+    if scheme not in _SERVERS:
+        plain, _, query = url.partition("?")
+        return plain, query
+    plain, own = divided(url, signature.parameters.keys())
+    return plain, urlencode(own)
 
 
 def _path(url: str, scheme: str) -> str:
+    if scheme in _SERVERS:
+        return url
     rest = url.removeprefix(scheme)
     if scheme == "memory:":
         return rest
@@ -76,9 +100,9 @@ def _settings(url: str, query: str, signature: inspect.Signature) -> dict[str, A
     settings = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in known:
-            raise ConfigurationError(f"{url} has no setting {name!r}: it has {', '.join(known) or 'none'}")
+            raise ConfigurationError(f"{redacted(url)} has no setting {name!r}: it has {', '.join(known) or 'none'}")
         try:
             settings[name] = known[name](value)
         except ValueError:
-            raise ConfigurationError(f"{url}: {name}={value!r} is no {known[name].__name__}") from None
+            raise ConfigurationError(f"{redacted(url)}: {name}={value!r} is no {known[name].__name__}") from None
     return settings

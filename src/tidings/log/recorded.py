@@ -4,6 +4,7 @@ A handler must not end the transaction it was given, nor stretch it over other d
 refused before they run.
 """
 
+import logging
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -14,6 +15,7 @@ from tidings.events import Event
 from tidings.log.record import Draft, draft
 from tidings.log.timers import Timer
 
+logger = logging.getLogger("tidings")
 _ENDING = {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "PREPARE"}
 _FORBIDDEN = _ENDING | {"PRAGMA", "ATTACH", "DETACH", "VACUUM"}
 _COMMENTS = re.compile(r"(?:[\s;]+|--[^\n]*(?:\n|$)|/\*.*?\*/)*", re.DOTALL)
@@ -94,3 +96,15 @@ def run_writes(
         cursor = execute(sql, parameters)
         if rows is not None and cursor.rowcount != rows:
             raise Conflict(sql, rows, cursor.rowcount)
+
+
+def say_passed_over(tx: RecordedTransaction) -> None:
+    """Right where a block is repeated, and not where an id was given twice by mistake: so it is said."""
+    if tx.writes or tx.timers:
+        logger.warning(
+            "transaction passed over events=%s statements=%d timers=%d: its events are recorded, so all of it was"
+            " committed before; give other work ids of its own",
+            ",".join(draft.id for draft in tx.drafts),
+            len(tx.writes),
+            len(tx.timers),
+        )

@@ -24,10 +24,8 @@ from tidings.log.position import order_in
 from tidings.log.record import envelope_of
 from tidings.testing import History
 
-TABLES = (
-    "CREATE TABLE IF NOT EXISTS booked(event_id TEXT, account TEXT, number INTEGER)",
-    "CREATE TABLE IF NOT EXISTS noted(event_id TEXT, account TEXT, number INTEGER)",
-)
+COLUMNS = "event_id TEXT, account TEXT, number INTEGER"
+ROWID = ", rowid bigint GENERATED ALWAYS AS IDENTITY"  # where tables have none by themselves
 PAID = Where(types=frozenset({"coin:paid"}))
 SOON = Retry(attempts=50, inline=1, wait=0.01, longest=0.05)
 
@@ -41,12 +39,15 @@ def bank(
     called: Callable[[str, str], None] = say,
 ) -> App:
     """The application; a call of `book` fails as often as `failing` says."""
+    three = "?, ?, ?" if url.startswith("sqlite:") else "%s, %s, %s"
     app = App("bank", url, contracts=[CoinPaid, CoinBooked], drain=5.0)
 
     @app.on(CoinPaid, retry=SOON)
     def book(coin: CoinPaid, event: Event, tx: Any) -> CoinBooked:
         called("handled", event.id)
-        tx.execute("INSERT INTO booked VALUES (?, ?, ?)", (event.id, coin.account, coin.number))
+        tx.execute(
+            f"INSERT INTO booked(event_id, account, number) VALUES ({three})", (event.id, coin.account, coin.number)
+        )
         if chance.random() < failing:
             raise RuntimeError("the bank is closed")
         return CoinBooked(coin.account, coin.number)
@@ -55,7 +56,8 @@ def bank(
     async def note(coin: CoinPaid, event: Event, tx: Any) -> None:
         called("handled", event.id)
         await asyncio.sleep(0)
-        tx.execute("INSERT INTO noted VALUES (?, ?, ?)", (event.id, coin.account, coin.number), rows=1)
+        row = (event.id, coin.account, coin.number)
+        tx.execute(f"INSERT INTO noted(event_id, account, number) VALUES ({three})", row, rows=1)
 
     @app.on(CoinPaid)
     async def hear(coin: CoinPaid, event: Event) -> None:
@@ -67,9 +69,10 @@ def bank(
 
 async def make_tables(app: App) -> None:
     """Where the handlers write."""
+    rowid = ROWID if app.log_url is not None and app.log_url.startswith("postgresql:") else ""
     async with app.transaction() as tx:
-        for table in TABLES:
-            tx.execute(table)
+        for table in ("booked", "noted"):
+            tx.execute(f"CREATE TABLE IF NOT EXISTS {table}({COLUMNS}{rowid})")
 
 
 def note_settled(log: Log, history: History, group: str) -> None:

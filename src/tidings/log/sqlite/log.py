@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -16,7 +15,7 @@ from tidings.events import Event
 from tidings.log.position import START, Position
 from tidings.log.reading import checked
 from tidings.log.record import Draft, adopted, draft, mentions
-from tidings.log.recorded import RecordedTransaction, run_writes
+from tidings.log.recorded import RecordedTransaction, run_writes, say_passed_over
 from tidings.log.relational import lineage, retention
 from tidings.log.retention import Cut, Disk, Survey, Trimmed
 from tidings.log.slices import ALL, ANY, Appended, Expect, Slice, Where
@@ -32,8 +31,6 @@ from tidings.log.sqlite.verify import examine
 from tidings.log.sqlite.watch import drain, unwatch, watch
 from tidings.log.tailing import tail
 from tidings.log.verifying import Examined
-
-logger = logging.getLogger("tidings")
 
 
 class SqliteLog:
@@ -326,7 +323,7 @@ class SqliteLog:
             return True
 
         if not await self.threads.write(run, exclusive=True):
-            _say_passed_over(tx)
+            say_passed_over(tx)
 
     def existing(self, connection: object, *, may_open: bool = True) -> AbstractContextManager[JoinedTransaction]:
         """Events in a transaction of a `sqlite3.Connection` to this file; see `Log.existing`."""
@@ -400,18 +397,6 @@ async def _apart(name: str, work: Callable[[], None]) -> None:
         await thread.call(work)
     finally:
         thread.close(wait=False)
-
-
-def _say_passed_over(tx: RecordedTransaction) -> None:
-    """Right where a block is repeated, and not where an id was given twice by mistake: so it is said."""
-    if tx.writes or tx.timers:
-        logger.warning(
-            "transaction passed over events=%s statements=%d timers=%d: its events are recorded, so all of it was"
-            " committed before; give other work ids of its own",
-            ",".join(draft.id for draft in tx.drafts),
-            len(tx.writes),
-            len(tx.timers),
-        )
 
 
 def _named(error: CommitUnknown, drafts: Sequence[Draft]) -> CommitUnknown:

@@ -14,10 +14,10 @@ from typing import NoReturn, TypeVar
 from tidings.clock import Clock
 from tidings.errors import ConfigurationError, LogDamaged, LogError, LogReadOnly, NewerSchema
 from tidings.log.bell import Bell
+from tidings.log.jobs import Job
 from tidings.log.position import Epoch
 from tidings.log.sqlite.failures import translated
 from tidings.log.sqlite.inspection import connect_to_look, is_in_use, sign_of
-from tidings.log.sqlite.jobs import Job
 from tidings.log.sqlite.ledger import SqliteLedger
 from tidings.log.sqlite.members import Members
 from tidings.log.sqlite.opening import Parts

@@ -128,15 +128,15 @@ async def test_changes_are_told_apart_while_the_clock_stands_behind_the_log(log:
 
     await log.ledger.settle(Settlement(lease, parked=[parked_as(records[1], "dead")]))
     second = await log.ledger.parked("g", "dead", since=first.latest)
-    await log.ledger.retry("g", [1])
+    await log.ledger.retry("g", orders_of(records, 1))
     await log.ledger.settle(Settlement(lease, parked=[parked_as(records[0], "dead", attempts=2)]))
     again = await log.ledger.parked("g", "dead", since=second.latest)
 
-    assert [one.order for one in second] == [2]
-    assert [one.order for one in again] == [1]
+    assert await numbers_of(log, second) == [2]
+    assert await numbers_of(log, again) == [1]
     assert await log.ledger.discard("g") == 2
     await log.ledger.settle(Settlement(lease, parked=[parked_as(records[1], "dead")]))
-    assert [one.order for one in await log.ledger.parked("g", "dead", since=again.latest)] == [2]
+    assert await numbers_of(log, await log.ledger.parked("g", "dead", since=again.latest)) == [2]
 
 
 async def test_an_event_set_aside_is_passed_over_and_holds_nobody_up(log: Log) -> None:
