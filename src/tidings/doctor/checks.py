@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from tidings.doctor import application, carriers, contents, groups, place, surroundings
+from tidings.doctor import application, carriers, contents, groups, place, server, surroundings
 from tidings.doctor.facts import Facts
 from tidings.doctor.finding import Finding
 
@@ -46,6 +46,10 @@ CHECKS: tuple[Check, ...] = (
     contents.wal_has_grown,
     contents.clock_is_behind,
     contents.file_is_large,
+    server.cannot_be_reached,
+    server.servers_schema_is_newer,
+    server.readers_are_held_back,
+    server.commits_are_not_safe,
     groups.paused_with_events_waiting,
     groups.paused,
     groups.dead_letters_wait,

@@ -19,6 +19,8 @@ from tidings.brokers import connect
 from tidings.clock import Clock, SystemClock
 from tidings.doctor.carrier import Carrier, examined
 from tidings.errors import TidingsError
+from tidings.log.postgres.inspection import ServerInspection, is_ours
+from tidings.log.postgres.inspection import inspect as look
 from tidings.log.sqlite.inspection import Inspection, inspect, path_of
 from tidings.log.sqlite.sidecar import filesystem
 
@@ -59,6 +61,7 @@ class Facts(msgspec.Struct, frozen=True):
     broker_trouble: TidingsError | None  # why it cannot be one
     carrier: Carrier | None  # what was seen of it, where it is a server
     files: tuple[File, ...]
+    servers: tuple[ServerInspection, ...]  # logs in Postgres
     variables: Mapping[str, str]
     is_named: bool  # was the application or log named in the call, so that no variable is asked?
     configured: str | None  # what pyproject.toml names
@@ -95,6 +98,7 @@ def gather(
         broker_trouble=asyncio.run(_refusal(broker)) if broker is not None else None,
         carrier=asyncio.run(examined(app)) if app is not None else None,
         files=tuple(files),
+        servers=tuple(look(each) for each in dict.fromkeys((log, broker)) if each is not None and is_ours(each)),
         variables=dict(variables),
         is_named=is_named,
         configured=configured,
