@@ -26,6 +26,7 @@ QUESTIONS = (
     "trickle",
     "backlog",
     "timers",
+    "postgres",
     "command_line",
 )
 RESULTS = Path(__file__).with_name("results.md")
