@@ -92,8 +92,7 @@ class PostgresLedger(RelationalLedger):
         return self._edge.look(connection)
 
     def _execute(self, session: Session) -> Callable[[str, Sequence[Any]], Any]:
-        raw = session.connection.raw
-        return lambda sql, parameters: raw.execute(sql, parameters or None, binary=True)
+        return session.run
 
     def _look_around(self, connection: Connection, member: str) -> Mapping[str, float]:
         """Who is lost, and when each was last seen; and what no bell has told."""

@@ -324,8 +324,7 @@ class PostgresLog:
             self.ledger.timers.add(session, tx.timers)
             session.flush()
             session.writes += 1
-            raw = session.connection.raw
-            run_writes(lambda sql, parameters: raw.execute(sql, parameters or None, binary=True), tx.writes)
+            run_writes(session.run, tx.writes)
             return True
 
         with _named(tx.drafts):

@@ -17,6 +17,7 @@ from tidings.log.position import START
 from tidings.log.postgres.appending import Row, found, inserting, looking
 from tidings.log.postgres.columns import numbers, texts
 from tidings.log.postgres.connection import Connection
+from tidings.log.postgres.language import portable
 from tidings.log.postgres.orders import MOMENT, SPACE, Life
 from tidings.log.postgres.schema import tip_of
 from tidings.log.record import Adopted, Draft
@@ -110,6 +111,10 @@ class Session:
         self.flush()
         self.writes += 1
         return self.connection.execute(sql, [_kept(value) if type(value) is str else value for value in parameters])
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """Run a statement of the user's, its parameters marked `?` or `%s`."""
+        return self.connection.raw.execute(portable(sql, len(parameters)), parameters or None, binary=True)
 
     def append(
         self, drafts: Sequence[Draft], stream: str | None = None, expect: Expect = ANY, *, careful: bool = False

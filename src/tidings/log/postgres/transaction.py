@@ -15,6 +15,7 @@ from typing import Any
 from tidings.errors import Conflict, HandlerTimeout, TransactionMisuse
 from tidings.log.postgres.connection import Connection
 from tidings.log.postgres.driver import psycopg
+from tidings.log.postgres.language import portable
 from tidings.log.postgres.session import Session
 from tidings.log.recorded import check_statement
 
@@ -55,7 +56,7 @@ class OpenTransaction:
         connection.execute("RELEASE attempt")
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), *, rows: int | None = None) -> Any:
-        """Run one statement, with psycopg's `%s`, and give its cursor.
+        """Run one statement, its parameters marked `?` or `%s`, and give its cursor.
 
         Raises:
             TransactionMisuse: it would end the transaction.
@@ -63,7 +64,8 @@ class OpenTransaction:
         """
         check_statement(sql)
         # In binary it goes by the protocol that takes one statement only: none can hide a COMMIT behind it.
-        cursor = self._run(lambda raw: raw.execute(sql, parameters or None, binary=True))
+        said = portable(sql, len(parameters))
+        cursor = self._run(lambda raw: raw.execute(said, parameters or None, binary=True))
         if rows is not None and cursor.rowcount != rows:
             raise Conflict(sql, rows, cursor.rowcount)
         return cursor
@@ -74,7 +76,7 @@ class OpenTransaction:
 
         def run(raw: "psycopg.Connection[Any]") -> Any:
             cursor = raw.cursor(binary=True)
-            cursor.executemany(sql, parameters)
+            cursor.executemany(portable(sql, len(parameters[0]) if parameters else 0), parameters)
             return cursor
 
         return self._run(run)
@@ -170,7 +172,8 @@ def fetch_within(connection: Connection, sql: str, parameters: Sequence[Any], se
     with connection.transaction():
         connection.execute(_READING, (str(int(seconds * 1000)),))
         try:
-            rows: list[Any] = connection.raw.execute(sql, parameters or None, binary=True).fetchall()
+            said = portable(sql, len(parameters))
+            rows: list[Any] = connection.raw.execute(said, parameters or None, binary=True).fetchall()
         except psycopg.errors.QueryCanceled as error:
             raise HandlerTimeout(f"the query {sql[:80]!r}", seconds) from error
     return rows
