@@ -19,6 +19,8 @@ SCHEMES: dict[str, str] = {  # scheme -> where its broker is: a class made with 
     "rediss+pubsub": "tidings.brokers.redis:RedisPubSub",
     "kafka": "tidings.brokers.kafka:KafkaBroker",
     "kafka+ssl": "tidings.brokers.kafka:KafkaBroker",
+    "mqtt": "tidings.brokers.mqtt:MqttBroker",
+    "mqtts": "tidings.brokers.mqtt:MqttBroker",
 }
 
 
