@@ -27,8 +27,8 @@ class MqttBroker:
     """An MQTT 5 server, connected when it is first needed.
 
     Events of one key stay in order, in the partition of their channel that the key belongs to, whose session one member
-    of a group has at a time. The server keeps in its sessions what it has for a group, as much of it and as safely as it
-    is set up to: Mosquitto needs `persistence true`, and `max_queued_messages 0`, or it drops all above 1000 events.
+    of a group has at a time. The server keeps in its sessions what it has for a group, as much of it and as safely as
+    it is set up to: Mosquitto needs `persistence true`, and `max_queued_messages 0`, or it drops all above 1000 events.
     MQTT keeps no past, hands nothing over later, and has no place for what a group gave up.
     """
 

@@ -6,6 +6,7 @@ when a link is lost is not sent again by it: a link has one life, and who used i
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -117,9 +118,12 @@ class Link:
                 self._end(self._silent())
         sending.done.result()
 
-    def acknowledge(self, mid: int) -> None:
-        """A message is safe here and need not come again."""
-        self._client.ack(mid, 1)
+    def acknowledge(self, mids: Sequence[int]) -> None:
+        """These messages are safe here and need not come again; said at once, as far as the connection takes it."""
+        if self.failure is None and mids:
+            for mid in mids:
+                self._client.ack(mid, 1)
+            self._write()
 
     async def leave(self, *, forgets: bool = False) -> None:
         """Say goodbye, after all acknowledgements; the session stays as long as it was told to, or `forgets` all."""
@@ -158,8 +162,7 @@ class Link:
         if address.user:
             client.username_pw_set(address.user, address.password)
         if self._settings.is_secret:
-            files = address.settings
-            client.tls_set(files.get("ca"), files.get("cert"), files.get("key"))
+            client.tls_set_context(_context(address.settings))
         if life.will is not None:
             client.will_set(life.will, b"", qos=1, retain=True)
         said = {"SessionExpiryInterval": life.expiry, "ReceiveMaximum": max(min(life.prefetch, 0xFFFF), 1)}
@@ -279,6 +282,26 @@ class Link:
 
     def _unreachable(self, reason: str) -> BrokerUnreachable:
         return BrokerUnreachable(self._settings.url, reason)
+
+
+class _Secure(ssl.SSLSocket):
+    """A socket that is closed where no trust came about; paho leaves it open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """As ever."""
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
+def _context(files: Mapping[str, str]) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=files.get("ca"))
+    context.sslsocket_class = _Secure
+    if "cert" in files:
+        context.load_cert_chain(files["cert"], files.get("key"))
+    return context
 
 
 def _drop(_answer: object) -> None:

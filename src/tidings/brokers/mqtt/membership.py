@@ -185,8 +185,8 @@ class Membership:
             self._complete.set()
 
     def _acknowledge(self, message: "MQTTMessage") -> None:
-        if message.qos and self._link.failure is None:
-            self._link.acknowledge(message.mid)
+        if message.qos:
+            self._link.acknowledge([message.mid])
 
     def _lose(self, part: Part, failure: BrokerUnreachable) -> None:
         """A session is another member's now. Or the server is away: then the member's own link notices, too."""

@@ -86,9 +86,10 @@ class Part:
 
     def acknowledge(self) -> None:
         """Tell the server of all up to the first that is not settled."""
-        places, link = self._places, self._link
-        while places and places[0].settled and link.failure is None:
-            link.acknowledge(places.popleft().mid)
+        places, mids = self._places, []
+        while places and places[0].settled:
+            mids.append(places.popleft().mid)
+        self._link.acknowledge(mids)
 
     def outstanding(self) -> list[Place]:
         """What was handed over and is not settled."""

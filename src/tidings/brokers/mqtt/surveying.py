@@ -36,7 +36,7 @@ async def _has_member(settings: Settings, group: str) -> bool:
     name, members, heard = new_id(), set[str](), asyncio.Event()
 
     def hear(message: "MQTTMessage") -> None:
-        link.acknowledge(message.mid)
+        link.acknowledge([message.mid])
         if message.topic.endswith(f"/{name}"):
             heard.set()
         elif message.payload:
