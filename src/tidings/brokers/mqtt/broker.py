@@ -7,8 +7,9 @@ from functools import partial
 
 from tidings.brokers.channels import PARTITIONS, Channels
 from tidings.brokers.interface import Capabilities, DeadLetter, Difference, Standing, Wanted
+from tidings.brokers.mqtt.dialing import Life
 from tidings.brokers.mqtt.inbox import MqttInbox
-from tidings.brokers.mqtt.link import Life, Link
+from tidings.brokers.mqtt.link import Link
 from tidings.brokers.mqtt.listening import Listening
 from tidings.brokers.mqtt.membership import Membership
 from tidings.brokers.mqtt.names import filters_of, foreign_filter, shared_filter

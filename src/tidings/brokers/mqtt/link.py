@@ -6,13 +6,11 @@ when a link is lost is not sent again by it: a link has one life, and who used i
 
 import asyncio
 import contextlib
-import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from tidings.brokers.mqtt import library
+from tidings.brokers.mqtt.dialing import Life, dial, new_client, properties_of
 from tidings.brokers.mqtt.outlet import WINDOW, Outlet
 from tidings.brokers.mqtt.settings import Settings
 from tidings.brokers.mqtt.wire import Outgoing
@@ -24,15 +22,6 @@ if TYPE_CHECKING:
 _AT_ONCE: Final = {"SessionExpiryInterval": 0}
 _GRANTED: Final = 2  # the highest answer to a subscription that is not a refusal
 _STRETCH: Final = 200  # messages read before others have their turn
-
-
-class Life(msgspec.Struct, frozen=True):
-    """What a connection is to be: its name, how long its session outlasts it, how much it takes at a time."""
-
-    name: str
-    expiry: int = 0
-    prefetch: int = 500
-    will: str | None = None  # a topic whose retained message is taken away when this connection ends without goodbye
 
 
 class Link:
@@ -50,8 +39,9 @@ class Link:
         self._heard = heard
         self._lost = lost
         self._paho: Any = library.client()
-        self._client: Client = self._new_client()
+        self._client = new_client(self._paho, settings, life)
         self._outlet = Outlet(settings.url, self._client, self._paho)
+        self._listen()
         self._loop = asyncio.get_running_loop()
         self._greeted: asyncio.Future[bool] = self._loop.create_future()
         self._granting: dict[int, asyncio.Future[None]] = {}
@@ -67,7 +57,7 @@ class Link:
         Raises:
             BrokerUnreachable: nobody answered in time, or the server let nobody in.
         """
-        dialing = asyncio.ensure_future(asyncio.to_thread(self._dial))
+        dialing = asyncio.ensure_future(asyncio.to_thread(dial, self._paho, self._client, self._settings, self._life))
         try:
             async with asyncio.timeout(self._settings.timeout):
                 await asyncio.shield(dialing)
@@ -87,7 +77,7 @@ class Link:
         Raises:
             BrokerError: the server refused, or did not answer in time.
         """
-        properties = self._properties("SUBSCRIBE", {"SubscriptionIdentifier": number} if number else {})
+        properties = properties_of(self._paho, "SUBSCRIBE", {"SubscriptionIdentifier": number} if number else {})
         options = self._paho.SubscribeOptions(qos=1, retainHandling=retained)
         _, mid = self._client.subscribe([(each, options) for each in filters], properties=properties)
         if mid is None or self.failure:
@@ -129,7 +119,7 @@ class Link:
         """Say goodbye, after all acknowledgements; the session stays as long as it was told to, or `forgets` all."""
         self._tells = False
         if self.failure is None and self._is_open:
-            self._client.disconnect(properties=self._properties("DISCONNECT", _AT_ONCE if forgets else {}))
+            self._client.disconnect(properties=properties_of(self._paho, "DISCONNECT", _AT_ONCE if forgets else {}))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.timeout):
                     await self._ended.wait()
@@ -144,35 +134,11 @@ class Link:
     def _is_open(self) -> bool:
         return self._greeted.done() and not self._greeted.cancelled() and self._greeted.exception() is None
 
-    def _new_client(self) -> "Client":
-        paho = self._paho
-        client: Client = paho.Client(
-            paho.CallbackAPIVersion.VERSION2, self._life.name, protocol=paho.MQTTv5, manual_ack=True
-        )
-        client.connect_timeout = self._settings.timeout
-        client.max_inflight_messages_set(0)  # what is on its way is counted by the outlet
+    def _listen(self) -> None:
+        client = self._client
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_message, client.on_subscribe = self._on_message, self._on_subscribe
         client.on_publish = lambda client, data, mid, reason, properties: self._outlet.answer(mid, reason)
-        return client
-
-    def _dial(self) -> None:
-        """Blocks until there is a connection."""
-        client, life, address = self._client, self._life, self._settings.address
-        if address.user:
-            client.username_pw_set(address.user, address.password)
-        if self._settings.is_secret:
-            client.tls_set_context(_context(address.settings))
-        if life.will is not None:
-            client.will_set(life.will, b"", qos=1, retain=True)
-        said = {"SessionExpiryInterval": life.expiry, "ReceiveMaximum": max(min(life.prefetch, 0xFFFF), 1)}
-        client.connect(
-            address.host,
-            address.port,
-            keepalive=self._settings.session,
-            clean_start=not life.expiry,
-            properties=self._properties("CONNECT", said),
-        )
 
     def _attach(self) -> None:
         """From here on the client is the event loop's."""
@@ -211,12 +177,6 @@ class Link:
             step()
         except Exception as error:  # what came is not MQTT
             self._end(self._unreachable(f"{type(error).__name__}: {error}"))
-
-    def _properties(self, packet: str, said: Mapping[str, Any]) -> Any:
-        properties = self._paho.Properties(getattr(self._paho.PacketTypes, packet))
-        for name, value in said.items():
-            setattr(properties, name, value)
-        return properties
 
     def _on_connect(self, client: "Client", data: object, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
@@ -282,26 +242,6 @@ class Link:
 
     def _unreachable(self, reason: str) -> BrokerUnreachable:
         return BrokerUnreachable(self._settings.url, reason)
-
-
-class _Secure(ssl.SSLSocket):
-    """A socket that is closed where no trust came about; paho leaves it open."""
-
-    def do_handshake(self, block: bool = False) -> None:
-        """As ever."""
-        try:
-            super().do_handshake(block)
-        except BaseException:
-            self.close()
-            raise
-
-
-def _context(files: Mapping[str, str]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=files.get("ca"))
-    context.sslsocket_class = _Secure
-    if "cert" in files:
-        context.load_cert_chain(files["cert"], files.get("key"))
-    return context
 
 
 def _drop(_answer: object) -> None:

@@ -1,7 +1,7 @@
 """`Listening`: hearing without a group, over a session that ends with its connection."""
 
+from tidings.brokers.mqtt.dialing import Life
 from tidings.brokers.mqtt.inbox import MqttInbox
-from tidings.brokers.mqtt.link import Life
 from tidings.brokers.mqtt.part import Hearing, Part
 from tidings.brokers.mqtt.settings import Settings
 from tidings.errors import BrokerUnreachable

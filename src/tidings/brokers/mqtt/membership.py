@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tidings.brokers.channels import PARTITIONS
+from tidings.brokers.mqtt.dialing import Life
 from tidings.brokers.mqtt.inbox import MqttInbox
-from tidings.brokers.mqtt.link import Life, Link
+from tidings.brokers.mqtt.link import Link
 from tidings.brokers.mqtt.names import member_session_of, member_topic_of, session_of
 from tidings.brokers.mqtt.part import Hearing, Part
 from tidings.brokers.mqtt.settings import Settings

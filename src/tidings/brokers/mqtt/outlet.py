@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from tidings.brokers.mqtt.dialing import properties_of
 from tidings.brokers.mqtt.wire import Outgoing
 from tidings.errors import BrokerError, BrokerUnreachable, EventRefused
 
@@ -72,9 +73,7 @@ class Outlet:
             message, sending = self._waiting.popleft()
             if sending.done.done():
                 continue  # one of them failed, or nobody waits any more
-            properties = self._paho.Properties(self._paho.PacketTypes.PUBLISH)
-            for name, value in message.properties.items():
-                setattr(properties, name, value)
+            properties = properties_of(self._paho, "PUBLISH", message.properties)
             mid = self._client.publish(message.topic, message.payload, 1, message.retain, properties).mid
             self._sent[mid] = message, sending
 

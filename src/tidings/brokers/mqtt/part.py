@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tidings.brokers.mqtt.link import Life, Link
+from tidings.brokers.mqtt.dialing import Life
+from tidings.brokers.mqtt.link import Link
 from tidings.brokers.mqtt.names import is_ours
 from tidings.brokers.mqtt.settings import Settings
 from tidings.errors import BrokerUnreachable

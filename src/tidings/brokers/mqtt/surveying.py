@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tidings.brokers.channels import PARTITIONS
-from tidings.brokers.mqtt.link import Life, Link
+from tidings.brokers.mqtt.dialing import Life
+from tidings.brokers.mqtt.link import Link
 from tidings.brokers.mqtt.names import member_topic_of, session_of
 from tidings.brokers.mqtt.settings import Settings
 from tidings.brokers.mqtt.wire import Outgoing
