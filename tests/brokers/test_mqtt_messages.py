@@ -22,7 +22,7 @@ from tidings import Broker, Event
 from tidings.brokers import Channels, Wanted, connect
 from tidings.brokers.foreign import UNREADABLE, json_decoder
 from tidings.brokers.mqtt.names import filters_of, session_of, topic_of
-from tidings.errors import ConfigurationError, EventRefused, MissingExtra, NotSupported
+from tidings.errors import ConfigurationError, EventRefused, InvalidEvent, MissingExtra, NotSupported
 from tidings.testing.broker_conformance.words import ids_of, new_event, take, take_arrivals, take_until_marked, within
 
 Connect = Callable[..., Any]
@@ -233,6 +233,37 @@ async def test_what_is_larger_than_the_server_takes_is_refused(fresh_server: Fre
     with pytest.raises(EventRefused, match="65535"):
         await broker.publish([new_event(3, headers={"long": "ä" * 40_000})])
     await broker.close()
+
+
+async def test_what_a_server_would_hang_up_for_is_refused_before(connected: Connect) -> None:
+    broker = await connected()
+    async with broker.subscribe(["order:*"], group="g") as inbox:
+        with pytest.raises(InvalidEvent, match="control character"):
+            await broker.publish([new_event(0), new_event(1, subject="a\x01b")])
+        await broker.publish([new_event(2, subject="a\u00a0b")])
+        assert ids_of(await take(inbox, ["id-2"])) == ["id-2"]
+
+
+async def test_what_devices_wrote_while_no_member_was_there_outlives_a_restart(fresh_server: FreshServer) -> None:
+    server = await asyncio.to_thread(fresh_server, MosquittoServer)
+    channels = Channels({"sensor:*": "house"}, {"house": json_decoder("sensor:read", key="device")})
+    broker = await connect(server.url, channels=channels)
+    async with broker.subscribe(["sensor:read"], group="g"):
+        pass
+    await broker.close()
+    native = await asyncio.to_thread(Native, server)
+    await asyncio.to_thread(native.__enter__)
+    await asyncio.to_thread(native.write, "house/kitchen", b'{"device": 7}')
+    await asyncio.to_thread(native.__exit__)
+    await asyncio.to_thread(server.restart)
+
+    again = await connect(server.url, channels=channels)
+    async with again.subscribe(["sensor:read"], group="g") as inbox:
+        [arrival] = await take_arrivals(inbox, (), at_least=1)
+        await inbox.settle()
+    await again.close()
+
+    assert (arrival.event.type, arrival.event.key) == ("sensor:read", "7")
 
 
 def test_names_that_differ_have_topics_that_differ_and_none_widens_a_filter() -> None:

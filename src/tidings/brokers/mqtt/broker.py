@@ -78,8 +78,11 @@ class MqttBroker:
             await member.join()
             yield inbox
         finally:
-            self._members.pop(name, None)
-            await member.leave()
+            try:
+                await member.leave()
+            finally:
+                member.cut()
+                self._members.pop(name, None)
 
     async def groups(self) -> list[Standing]:
         """MQTT does not tell what waits in a session."""

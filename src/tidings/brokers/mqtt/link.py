@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tidings.brokers.mqtt import library
 from tidings.brokers.mqtt.dialing import Life, dial, new_client, properties_of
-from tidings.brokers.mqtt.outlet import WINDOW, Outlet
+from tidings.brokers.mqtt.outlet import LARGEST, WINDOW, Outlet
 from tidings.brokers.mqtt.settings import Settings
 from tidings.brokers.mqtt.wire import Outgoing
 from tidings.errors import BrokerError, BrokerUnreachable
@@ -98,8 +98,8 @@ class Link:
             EventRefused: one is larger than the server takes.
             BrokerError: the server refused one, or for a while acknowledged none.
         """
-        if self.failure is not None:
-            raise self.failure
+        if self.failure is not None or not self._is_open:
+            raise self.failure or self._unreachable("there is no connection")
         sending, outlet = self._outlet.put(messages), self._outlet
         while not sending.done.done():
             answered = outlet.answered
@@ -183,7 +183,7 @@ class Link:
             self._end(self._unreachable(f"the server lets nobody in: {reason}"))
             return
         self._outlet.window = min(getattr(properties, "ReceiveMaximum", WINDOW), WINDOW)
-        self._outlet.largest = getattr(properties, "MaximumPacketSize", None)
+        self._outlet.largest = getattr(properties, "MaximumPacketSize", LARGEST)
         if not self._greeted.done():
             self._greeted.set_result(flags.session_present)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from paho.mqtt.client import Client
 
 WINDOW: Final = 1000  # messages on their way at a time, if the server takes as many
+LARGEST: Final = 268_435_455  # bytes of a message, unless the server says less
 _TOO_LARGE: Final = 0x95  # a reason to refuse that is the message's own
 _HEAD: Final = 1000  # bytes of a message beside its topic, payload and properties, at most
 
@@ -50,7 +51,7 @@ class Outlet:
         self._sent: dict[int, tuple[Outgoing, Sending]] = {}
         self.answered = 0  # in all
         self.window = WINDOW
-        self.largest: int | None = None  # bytes of a message, where the server says so
+        self.largest = LARGEST
 
     def put(self, messages: Sequence[Outgoing]) -> Sending:
         """Send these after what waits already.
@@ -58,9 +59,8 @@ class Outlet:
         Raises:
             EventRefused: one is larger than the server takes.
         """
-        for message in messages if self.largest is not None else ():
-            size = len(message.payload) + len(message.topic) + _HEAD
-            if self.largest is not None and size > self.largest:
+        for message in messages:
+            if len(message.payload) + len(message.topic) + _HEAD > self.largest:
                 raise EventRefused(message.event_id, f"the server takes messages of {self.largest} bytes")
         sending = Sending(len(messages))
         self._waiting.extend((message, sending) for message in messages)

@@ -47,10 +47,12 @@ class Wire:
         """The event as a message.
 
         Raises:
-            InvalidEvent: its data cannot be written.
+            InvalidEvent: its data cannot be written, or an attribute has what text may not have.
             EventRefused: its name or key, or an attribute, is longer than MQTT's headers can be.
         """
         headers = self._binding.headers(event)
+        if not all(map(str.isprintable, headers.values())):
+            event.checked()  # a server ends the connection of who sends it a control character
         retain = self._settings.retained.matches(event.type)
         key = (event.key or event.stream or "") if retain else None
         partition = partition_of(event.delivery_key, PARTITIONS)
