@@ -172,6 +172,26 @@ async def test_members_that_come_go_and_are_killed_keep_every_key_in_order(
     assert any(fact.what == "settled" for fact in there.facts), "the members that were killed had heard something"
 
 
+async def test_a_member_that_is_frozen_is_replaced_and_one_that_joins_with_others_finds_its_share(
+    mosquitto_server: MosquittoServer, tmp_path: Path
+) -> None:
+    url, history, found = url_of(mosquitto_server), History(), asyncio.Event()
+    broker, events = await connect(url), numbered(0, 200)
+    frozen = await to_thread(start_member, url, tmp_path / "frozen")
+    frozen.send_signal(signal.SIGSTOP)
+    wanted = set(ids_of(events))
+    try:
+        async with at_work(hear(url, history, "g", wanted, found)), at_work(hear(url, history, "g", wanted, found)):
+            await tell(broker, history, events)
+            async with within("all events", lambda: len(wanted)):
+                await found.wait()
+    finally:
+        await to_thread(kill, frozen)
+    await broker.close()
+
+    report_of(history)
+
+
 def report_of(history: History) -> Report:
     """What may come again is what was being settled when its connection ended, and it comes in order."""
     report = check(history, groups=["g"])
