@@ -21,6 +21,8 @@ SCHEMES: dict[str, str] = {  # scheme -> where its broker is: a class made with 
     "kafka+ssl": "tidings.brokers.kafka:KafkaBroker",
     "mqtt": "tidings.brokers.mqtt:MqttBroker",
     "mqtts": "tidings.brokers.mqtt:MqttBroker",
+    "nats": "tidings.brokers.nats:nats_broker",
+    "nats+tls": "tidings.brokers.nats:nats_broker",
 }
 
 

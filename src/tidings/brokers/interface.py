@@ -27,6 +27,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     max_size: int | None = None  # bytes of one event
     atomic: bool = False  # all events of one publish are taken, or none, whatever happens meanwhile
     lag: bool = True  # it can say how much a group has still to receive: `Broker.groups`
+    remembers: bool = True  # a group hears later what it did not settle, or missed while no member was there
     acknowledgement: str = ""  # what `publish` returning is worth, in a sentence
 
 

@@ -16,7 +16,7 @@ from tidings.testing.broker_conformance.words import (
 async def test_what_was_not_settled_comes_again_when_its_member_left(
     connect: Connect, capabilities: Capabilities
 ) -> None:
-    if not capabilities.groups:
+    if not (capabilities.groups and capabilities.remembers):
         return
     broker = await connect()
 
@@ -32,7 +32,7 @@ async def test_what_was_not_settled_comes_again_when_its_member_left(
 async def test_what_was_not_settled_goes_to_others_when_its_member_died(
     connect: Connect, capabilities: Capabilities
 ) -> None:
-    if not capabilities.groups:
+    if not (capabilities.groups and capabilities.remembers):
         return
     broker, dying = await connect(), await connect()
     events = new_events(0, 10)
@@ -50,7 +50,7 @@ async def test_what_was_not_settled_goes_to_others_when_its_member_died(
 
 
 async def test_what_was_settled_never_comes_again(connect: Connect, capabilities: Capabilities) -> None:
-    if not capabilities.groups:
+    if not (capabilities.groups and capabilities.remembers):
         return
     broker = await connect()
 
