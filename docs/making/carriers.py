@@ -39,7 +39,8 @@ def _urls() -> list[tuple[str, str]]:
 
 
 def _without(scheme: str) -> str:
-    return re.sub(r"(\+ssl|\+tls|s)(?=\+|$)", "", scheme)
+    named = re.sub(r"\+(ssl|tls)$", "", scheme)
+    return named if named != scheme else re.sub(r"s(?=\+|$)", "", scheme, count=1)
 
 
 async def _capabilities(url: str) -> Capabilities:
