@@ -31,16 +31,18 @@ def renewed(page: str) -> str:
 
 
 def _urls() -> list[tuple[str, str]]:
-    secure = ("s", "+ssl", "+tls")
-    plain = [scheme for scheme in SCHEMES if not (scheme.endswith(secure) and _without(scheme) in SCHEMES)]
+    plain = [scheme for scheme in SCHEMES if _with_no_tls(scheme) == scheme]
     logs = [(shown, url) for shown, url in _LOGS.items() if is_log(url)]
     urls = [*logs, *((f"{scheme}://", f"{scheme}://localhost") for scheme in plain)]
     return [*urls, *((url.replace("localhost", "…"), url) for scheme in plain for url in _OPTIONS.get(scheme, ()))]
 
 
-def _without(scheme: str) -> str:
-    named = re.sub(r"\+(ssl|tls)$", "", scheme)
-    return named if named != scheme else re.sub(r"s(?=\+|$)", "", scheme, count=1)
+def _with_no_tls(scheme: str) -> str:
+    """The scheme of the same carrier without TLS: `redis` for `rediss`, `kafka` for `kafka+ssl`."""
+    for shorter in (re.sub(r"\+(ssl|tls)$", "", scheme), re.sub(r"s(?=\+|$)", "", scheme, count=1)):
+        if shorter != scheme and shorter in SCHEMES:
+            return shorter
+    return scheme
 
 
 async def _capabilities(url: str) -> Capabilities:
