@@ -23,6 +23,8 @@ SCHEMES: dict[str, str] = {  # scheme -> where its broker is: a class made with 
     "mqtts": "tidings.brokers.mqtt:MqttBroker",
     "nats": "tidings.brokers.nats:nats_broker",
     "nats+tls": "tidings.brokers.nats:nats_broker",
+    "amqp": "tidings.brokers.rabbitmq:RabbitmqBroker",
+    "amqps": "tidings.brokers.rabbitmq:RabbitmqBroker",
 }
 
 

@@ -1,0 +1,168 @@
+"""`Link`: a connection to the server, made when it is first needed and again after it was lost; and its errors in our
+words."""
+
+import asyncio
+import contextlib
+import itertools
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from tidings.brokers.rabbitmq.library import URL, AbstractConnection, aiormq
+from tidings.brokers.rabbitmq.settings import Settings
+from tidings.errors import BrokerError, BrokerUnreachable, ConfigurationError, TidingsError
+
+_BUFFER = 1 << 20  # bytes that are read ahead
+_GOODBYE = 1.0  # seconds for a polite end
+_AnyChannel = TypeVar("_AnyChannel", bound=aiormq.Channel)
+
+
+class Link:
+    """One connection. Its channels end with it, and whoever has one hears of it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._connection: AbstractConnection | None = None
+        self._streams = _Streams()
+        self._connecting = asyncio.Lock()
+
+    async def channel(self, kind: type[_AnyChannel], *, confirms: bool = False) -> _AnyChannel:
+        """Another channel, of the class `kind`.
+
+        Raises:
+            BrokerError: there is none to be had.
+        """
+        with translated(self.settings.url):
+            async with asyncio.timeout(self.settings.timeout):
+                connection = await self._connected()
+                number = next(each for each in itertools.count(1) if each not in connection.channels)
+                channel = kind(connection, number, publisher_confirms=confirms)
+                connection.channels[number] = channel
+                await channel.open()
+                return channel
+
+    @contextlib.asynccontextmanager
+    async def talking(self) -> AsyncIterator[aiormq.Channel]:
+        """A channel for a few questions, each answered in time."""
+        channel = await self.channel(aiormq.Channel)
+        try:
+            with translated(self.settings.url):
+                async with asyncio.timeout(self.settings.timeout):
+                    yield channel
+        finally:
+            await end(channel)
+
+    async def drop(self) -> None:
+        """Give the connection up, as the server says nothing on it any more."""
+        connection, self._connection = self._connection, None
+        self._streams.abort()
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(_GOODBYE):
+                    await connection.close()
+
+    async def close(self) -> None:
+        """End the connection, if there is one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(_GOODBYE):
+                    await connection.close()
+        self._streams.abort()
+
+    async def _connected(self) -> AbstractConnection:
+        async with self._connecting:
+            found = self._connection
+            if found is None or found.is_closed or not found.is_opened:
+                found = self._connection = await self._connect()
+            return found
+
+    async def _connect(self) -> AbstractConnection:
+        settings = self.settings
+        context = await asyncio.to_thread(_context, settings) if settings.is_secret else None
+        self._streams = _Streams(context)
+        connection = aiormq.Connection(_url(settings), transport_factory=self._streams)
+        try:
+            await connection.connect()
+        except BaseException:
+            self._streams.abort()
+            raise
+        return connection
+
+
+class _Streams(aiormq.TransportFactory):
+    """The bytes of a connection. They are opened here, as only who has them can end them without a goodbye."""
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        self._context = context
+        self._transport: asyncio.WriteTransport | None = None
+
+    async def create(self, url: URL, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection(url.host, url.port, ssl=self._context, limit=_BUFFER)
+        self._transport = writer.transport
+        return reader, writer
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+async def end(channel: aiormq.Channel) -> None:
+    """Close a channel, whatever state it is in."""
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(_GOODBYE):
+            await channel.close()
+
+
+@contextlib.contextmanager
+def translated(url: str) -> Iterator[None]:
+    """What the client library raises, in our words and without a password."""
+    try:
+        yield
+    except TidingsError:
+        raise
+    except Exception as error:
+        raise in_our_words(url, error) from None
+
+
+def in_our_words(url: str, error: BaseException | None) -> BrokerError:
+    """An error of the client library as one of ours."""
+    if isinstance(error, BrokerError):
+        return error
+    if isinstance(error, TimeoutError):
+        return BrokerUnreachable(url, "it did not answer in time")
+    if isinstance(error, aiormq.exceptions.AuthenticationError | aiormq.exceptions.ProbableAuthenticationError):
+        return BrokerUnreachable(url, "it refuses this user and password")
+    if isinstance(error, aiormq.exceptions.ConnectionNotAllowed):
+        return BrokerUnreachable(url, f"it refuses: {_told(error)}")
+    if isinstance(error, aiormq.exceptions.AMQPChannelError):
+        return BrokerError(f"{url} refuses: {_told(error)}")
+    return BrokerUnreachable(url, _told(error))
+
+
+def _told(error: BaseException | None) -> str:
+    if error is None or isinstance(error, asyncio.CancelledError):
+        return "the connection was closed"
+    return ", ".join(str(each) for each in error.args if each) or type(error).__name__
+
+
+def _url(settings: Settings) -> URL:
+    address = settings.address
+    return URL.build(
+        scheme=address.scheme,
+        user=address.user or "guest",
+        password=address.password or "guest",
+        host=address.host,
+        port=address.port,
+        path="/" + quote(address.path, safe=""),
+        query={"heartbeat": str(settings.heartbeat), "name": "tidings"},
+        encoded=False,
+    )
+
+
+def _context(settings: Settings) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=settings.ca or None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"{settings.url}: ca={settings.ca!r} cannot be read: {error}") from None
