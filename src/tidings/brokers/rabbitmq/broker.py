@@ -47,8 +47,8 @@ class RabbitmqBroker:
         self._receiving = Link(settings)
         self._topology = Topology(self._receiving, self._channels)
         self._outlet = Outlet(self._publishing)
-        self._answers = Outlet(self._receiving)
-        self._records = Records(self._receiving, self._topology, self._messages, self._answers)
+        self._answers = Outlet(self._publishing)
+        self._records = Records(self._receiving, self._publishing, self._topology, self._messages, self._answers)
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Returns when each event is on disk in the queues of all groups that hear it."""
@@ -75,6 +75,7 @@ class RabbitmqBroker:
         """Join a group: it hears what is published from the first time on that this is called."""
         inbox = RabbitmqInbox(
             self._receiving,
+            self._publishing,
             self._topology,
             self._messages,
             self._answers,

@@ -33,21 +33,23 @@ class Deliveries(aiormq.Channel):
         await self.basic_consume(queue, _unused, no_ack=no_ack)
 
     async def acknowledge(self, upto: int | None, others: Sequence[int]) -> None:
-        """All up to this tag, and these: written in one piece."""
+        """All up to this tag, and these; returns when it is out of this process, which may be killed then."""
         acks = [] if upto is None else [commands.Basic.Ack(upto, multiple=True)]
         acks += [commands.Basic.Ack(tag) for tag in others]
         if self.is_closed:
             raise why_closed(self)
-        await self.write_queue.put(ChannelFrame.marshall(self.number, acks))
+        written = self.create_future()
+        await self.write_queue.put(ChannelFrame.marshall(self.number, acks, written))
+        await written
 
     async def _on_deliver_frame(self, frame: Any) -> None:
         header: Any = await self._get_frame()
-        if header.body_size and header.body_size < self.max_content_size:
-            body: Any = await self._get_frame()
-            self.sink(frame, header, body.value)
-        else:
-            message = await self._read_content(frame, header)
-            self.sink(frame, header, message.body)
+        body, left = b"", header.body_size
+        while left > 0:
+            piece: Any = await self._get_frame()
+            body = body + piece.value if body else piece.value
+            left -= len(piece.value)
+        self.sink(frame, header, body)
 
 
 class Parcel(msgspec.Struct):

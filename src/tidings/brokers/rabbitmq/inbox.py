@@ -17,7 +17,7 @@ from tidings.brokers.rabbitmq.outlet import Outlet
 from tidings.brokers.rabbitmq.reader import Reader
 from tidings.brokers.rabbitmq.topology import Topology
 from tidings.clock import Clock
-from tidings.errors import BrokerError
+from tidings.errors import BrokerError, BrokerUnreachable
 from tidings.events import PatternSet, new_id
 
 _SHORTEST: Final = 100  # milliseconds on the way round; less is waited for here
@@ -32,6 +32,7 @@ class RabbitmqInbox:
     def __init__(
         self,
         link: Link,
+        publishing: Link,
         topology: Topology,
         messages: Messages,
         outlet: Outlet,
@@ -50,7 +51,7 @@ class RabbitmqInbox:
         self._prefetch = prefetch
         self._clock = clock
         name = group or f"listening.{new_id()}"
-        self._membership = Membership(link, topology.presence, name, new_id(), clock, self._asked)
+        self._membership = Membership(link, publishing, topology.presence, name, self._asked)
         self._queues: list[str] = []
         self._readers: list[Reader] = []
         self._again: list[Arrival] = []  # held here for a moment, and due now
@@ -73,14 +74,11 @@ class RabbitmqInbox:
         if self._group is not None:
             self._queues = await self._topology.found(self._group, self._patterns)
         await self._membership.join()
-        count = len(self._queues) or 1
-        joining = [asyncio.create_task(self._stand_in_line(number)) for number in range(count)]
-        try:
-            self._readers = list(await asyncio.gather(*joining))
-        except BaseException:
-            for task in joining:
-                task.cancel()
-            raise
+        async with asyncio.TaskGroup() as joining:
+            for number in range(len(self._queues) or 1):
+                joining.create_task(self._begin(number))
+        if self._failure is not None:
+            raise self._failure
         self._tending = asyncio.create_task(self._tend())
 
     async def leave(self) -> None:
@@ -93,9 +91,7 @@ class RabbitmqInbox:
         self._fail(BrokerError("this inbox is closed: subscribe again"))
         for reader in self._readers:
             reader.is_closed = True
-        with contextlib.suppress(Exception):
-            await self._membership.leave()
-        await asyncio.gather(*(reader.leave() for reader in self._readers), self._membership.end())
+        await asyncio.gather(*(reader.leave() for reader in self._readers), self._membership.leave())
 
     async def receive(self, at_most: int = 500) -> list[Arrival]:
         """What has come."""
@@ -113,7 +109,7 @@ class RabbitmqInbox:
         if self._failure is not None:
             raise self._failure
         if arrivals is None:
-            for reader in self._readers:
+            for reader in list(self._readers):
                 await reader.settle(None)
         else:
             await self._settle([arrival.ticket for arrival in arrivals])
@@ -140,6 +136,12 @@ class RabbitmqInbox:
             await self._outlet.send([given_up(received, dead, queue, arrival.attempt, reason, detail)])
         await self._settle([received])
         self._answered()
+
+    async def _begin(self, number: int) -> None:
+        try:
+            self._readers.append(await self._stand_in_line(number))
+        except BrokerError as failure:
+            self._fail(failure)
 
     async def _stand_in_line(self, number: int) -> Reader:
         reader = Reader(self._link, number, self._news.set, self._fail)
@@ -239,18 +241,20 @@ class RabbitmqInbox:
 
     async def _tend(self) -> None:
         """Show signs of life, and give queues back that are others' to read."""
-        beat = self._link.settings.beat
+        beat, loop = self._link.settings.beat, asyncio.get_running_loop()
         try:
             while True:
                 self._is_asked = False
                 await self._membership.beat(sum(reader.unacknowledged_count for reader in self._readers))
                 self._share()
-                until = self._clock.monotonic() + beat
-                while not self._is_asked and (left := until - self._clock.monotonic()) > 0:
+                until = loop.time() + beat
+                while not self._is_asked and (left := until - loop.time()) > 0:
                     await self._give_back()
                     await self._woken(left)
         except Exception as error:
             self._fail(in_our_words(self._link.settings.url, error))
+            if isinstance(self._failure, BrokerUnreachable):
+                await self._link.drop()
 
     async def _woken(self, limit: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -270,8 +274,8 @@ class RabbitmqInbox:
         """Go to the end of the line where nothing is unsettled any more."""
         for reader in [each for each in self._readers if each.is_yielding and not each.open_count]:
             await reader.leave()
-            place = self._readers.index(reader)
-            self._readers[place] = await self._stand_in_line(reader.number)
+            heir = await self._stand_in_line(reader.number)
+            self._readers[self._readers.index(reader)] = heir
 
 
 async def _named(queue: str, channel: Deliveries) -> str:

@@ -4,6 +4,7 @@ words."""
 import asyncio
 import contextlib
 import itertools
+import logging
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from tidings.brokers.rabbitmq.settings import Settings
 from tidings.errors import BrokerError, BrokerUnreachable, ConfigurationError, TidingsError
 
 _BUFFER = 1 << 20  # bytes that are read ahead
+_LOGGER = logging.getLogger("aiormq")
 _GOODBYE = 1.0  # seconds for a polite end
 _AnyChannel = TypeVar("_AnyChannel", bound=aiormq.Channel)
 
@@ -33,22 +35,21 @@ class Link:
         Raises:
             BrokerError: there is none to be had.
         """
-        with translated(self.settings.url):
-            async with asyncio.timeout(self.settings.timeout):
-                connection = await self._connected()
-                number = next(each for each in itertools.count(1) if each not in connection.channels)
-                channel = kind(connection, number, publisher_confirms=confirms)
-                connection.channels[number] = channel
-                await channel.open()
-                return channel
-
-    @contextlib.asynccontextmanager
-    async def talking(self) -> AsyncIterator[aiormq.Channel]:
-        """A channel for a few questions, each answered in time."""
-        channel = await self.channel(aiormq.Channel)
         try:
             with translated(self.settings.url):
                 async with asyncio.timeout(self.settings.timeout):
+                    return await self._opened(await self._connected(), kind, confirms)
+        except BrokerUnreachable:
+            await self.drop()  # who says nothing is asked on a new connection next time
+            raise
+
+    @contextlib.asynccontextmanager
+    async def talking(self, *, patience: float = 1.0) -> AsyncIterator[aiormq.Channel]:
+        """A channel for a few questions, which are answered in time; `patience` times as long for many."""
+        channel = await self.channel(aiormq.Channel)
+        try:
+            with translated(self.settings.url):
+                async with asyncio.timeout(self.settings.timeout * patience):
                     yield channel
         finally:
             await end(channel)
@@ -71,6 +72,13 @@ class Link:
                     await connection.close()
         self._streams.abort()
 
+    async def _opened(self, connection: AbstractConnection, kind: type[_AnyChannel], confirms: bool) -> _AnyChannel:
+        number = next(each for each in itertools.count(1) if each not in connection.channels)
+        channel = kind(connection, number, publisher_confirms=confirms)
+        connection.channels[number] = channel
+        await channel.open()
+        return channel
+
     async def _connected(self) -> AbstractConnection:
         async with self._connecting:
             found = self._connection
@@ -82,6 +90,8 @@ class Link:
         settings = self.settings
         context = await asyncio.to_thread(_context, settings) if settings.is_secret else None
         self._streams = _Streams(context)
+        if _LOGGER.level == logging.NOTSET:  # whatever happens is raised; it would be told twice, with tracebacks
+            _LOGGER.setLevel(logging.CRITICAL)
         connection = aiormq.Connection(_url(settings), transport_factory=self._streams)
         try:
             await connection.connect()

@@ -21,7 +21,7 @@ from tidings.errors import EventRefused
 from tidings.events import Event, new_id
 
 QUEUE: Final = "tidings-queue"  # where a message belongs that takes a way round
-DUE: Final = "tidings-due"  # when it is to be handed over
+DUE: Final = "tidings-due"  # when it is to be handed over, in milliseconds since 1970
 ATTEMPT: Final = "tidings-attempt"  # how many times it was, before it took the way round
 KEY: Final = "tidings-routing-key"  # what it was published with
 LETTER: Final = "tidings-letter"  # what a dead letter is known by
@@ -60,7 +60,7 @@ class Received(msgspec.Struct, gc=False):
     def due(self) -> float | None:
         """When it is to be handed over, if that was said."""
         said = self.headers.get(DUE)
-        return float(said) if isinstance(said, str) else None
+        return said / 1000 if isinstance(said, int) else None
 
 
 class Messages:
@@ -127,7 +127,7 @@ class Messages:
 
 def later(received: Received, exchange: str, queue: str, group: str, due: float, step: int, attempt: int) -> Parcel:
     """A message on the way round: it comes to `queue` after `step` milliseconds."""
-    headers = {DUE: repr(due), ATTEMPT: attempt, GROUP: group, STEP: step}
+    headers = {DUE: round(due * 1000), ATTEMPT: attempt, GROUP: group, STEP: step}
     return _again(received, exchange, queue, headers | _origin(received))
 
 

@@ -4,6 +4,7 @@ A queue of a group has one active consumer; the others wait in line. Closing the
 one step the server takes back what was not acknowledged, in order, and turns to the next in line.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -29,6 +30,7 @@ class Reader:
         self._news = news
         self._failed = failed
         self._channel: Deliveries | None = None
+        self._queue = ""
         self._fetched: deque[Received] = deque()
         self._unacknowledged: dict[int, None] = {}  # in the order of their tags
         self._open: dict[int, None] = {}  # of these, those that were handed over
@@ -53,8 +55,14 @@ class Reader:
         channel = self._channel = await self._link.channel(Deliveries)
         channel.closing.add_done_callback(self._lost)
         channel.on_consumer_cancel_callbacks.add(self._cancelled)
-        with translated(url):
-            await channel.consume(await queue(channel), self._delivered, prefetch=prefetch)
+        try:
+            with translated(url):
+                async with asyncio.timeout(self._link.settings.timeout):
+                    self._queue = await queue(channel)
+                    await channel.consume(self._queue, self._delivered, prefetch=prefetch)
+        except BaseException:
+            await self.leave()  # or it would stand in line for ever, and take what nobody here handles
+            raise
 
     def take(self, room: int) -> list[Received]:
         """Some of what has come."""
@@ -84,7 +92,8 @@ class Reader:
         for tag in done:
             del self._unacknowledged[tag], self._open[tag]
         with translated(self._link.settings.url):
-            await self._channel.acknowledge(upto, others)
+            async with asyncio.timeout(self._link.settings.timeout):
+                await self._channel.acknowledge(upto, others)
 
     async def leave(self) -> None:
         """Give the queue back, with all that is not acknowledged."""
@@ -107,4 +116,4 @@ class Reader:
             self._failed(in_our_words(self._link.settings.url, why_closed(self._channel)))
 
     def _cancelled(self, frame: Any) -> None:
-        self._failed(BrokerError(f"{self._link.settings.url}: a queue was deleted under its reader"))
+        self._failed(BrokerError(f"{self._link.settings.url}: the queue {self._queue!r} was deleted"))

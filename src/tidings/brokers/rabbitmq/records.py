@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from tidings.brokers.interface import DeadLetter, Standing
 from tidings.brokers.rabbitmq.browsing import Browser
 from tidings.brokers.rabbitmq.link import Link
-from tidings.brokers.rabbitmq.membership import Listening, Sign
+from tidings.brokers.rabbitmq.membership import Presence, Sign
 from tidings.brokers.rabbitmq.message import LETTER, Messages, handed_back, said_of
 from tidings.brokers.rabbitmq.names import GROUPS, dead_of, queue_of
 from tidings.brokers.rabbitmq.outlet import Outlet
@@ -15,10 +15,11 @@ from tidings.brokers.rabbitmq.topology import Topology
 
 
 class Records:
-    """Reads and changes them, over one connection."""
+    """Reads and changes them."""
 
-    def __init__(self, link: Link, topology: Topology, messages: Messages, outlet: Outlet) -> None:
+    def __init__(self, link: Link, publishing: Link, topology: Topology, messages: Messages, outlet: Outlet) -> None:
         self._link = link
+        self._publishing = publishing
         self._prefix = link.settings.prefix
         self._topology = topology
         self._messages = messages
@@ -93,15 +94,15 @@ class Records:
             if all(len(found[group]) >= count for group, count in members.items()):
                 complete.set()
 
-        listening = Listening(self._link, self._topology.presence, heard)
+        presence = Presence(self._link, self._publishing, self._topology.presence, heard)
         try:
-            await listening.begin(list(members))
+            await presence.begin(list(members))
             for group in members:
-                await listening.say(Sign(group, "", is_question=True))
+                await presence.say(Sign(group, "", is_question=True))
             if members:
                 await _within(self._link.settings.beat * 2, complete)
         finally:
-            await listening.end()
+            await presence.end()
         return found
 
 

@@ -26,7 +26,7 @@ from tidings.brokers.rabbitmq.names import (
     later_of,
     queue_of,
 )
-from tidings.errors import ConfigurationError
+from tidings.errors import BrokerError, BrokerUnreachable, ConfigurationError
 
 QUORUM: Final[dict[str, Any]] = {"x-queue-type": "quorum", "x-delivery-limit": 2_000_000_000}  # 4.0 drops after 20
 _ONE_AT_A_TIME: Final = {"x-single-active-consumer": True}
@@ -90,7 +90,7 @@ class Topology:
         if not await self._exists(queues[-1]):
             await self._register(group)
         arguments = QUORUM | _ONE_AT_A_TIME
-        async with self._link.talking() as channel:
+        async with self._link.talking(patience=1 + count / 4) as channel:
             await channel.queue_declare(dead_of(self._prefix, group), durable=True, arguments=QUORUM)
             for number, queue in enumerate(queues):
                 await channel.queue_declare(queue, durable=True, arguments=arguments)
@@ -129,13 +129,20 @@ class Topology:
         if self.partitions is None:
             return found + [Difference(f"group {group}", "missing") for group, _ in wanted.groups]
         for group, patterns in wanted.groups:
-            queues = [queue_of(self._prefix, group, number) for number in range(self.partitions)]
-            is_there = all([await self._exists(each) for each in [*queues, dead_of(self._prefix, group)]])
-            if not is_there:
-                found.append(Difference(f"group {group}", "created" if apply else "missing", f"{len(queues)} queues"))
-            if apply:
-                await self.found(group, patterns)
+            found += await self._of_group(group, patterns, self.partitions, apply=apply)
         return found
+
+    async def _of_group(self, group: str, patterns: Sequence[str], count: int, *, apply: bool) -> list[Difference]:
+        what, queues = f"group {group}", [queue_of(self._prefix, group, number) for number in range(count)]
+        is_there = all([await self._exists(each) for each in [*queues, dead_of(self._prefix, group)]])
+        if apply:
+            try:
+                await self.found(group, patterns)
+            except BrokerUnreachable:
+                raise
+            except BrokerError as refusal:
+                return [Difference(what, "differs", str(refusal))]
+        return [] if is_there else [Difference(what, "created" if apply else "missing", f"{len(queues)} queues")]
 
     async def _of_partitions(self, *, apply: bool) -> list[Difference]:
         asked, what = self._link.settings.partitions, f"exchange {self.events}"
