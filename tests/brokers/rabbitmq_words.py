@@ -7,7 +7,7 @@ import subprocess
 import uuid
 from collections.abc import AsyncIterator, Callable
 
-import aiormq  # also, as it reads a file when it is imported, so that no test's event loop is blocked by that
+import aiormq as aiormq  # also, as it reads a file when it is imported, so that no test's event loop is blocked by that
 
 from tests.servers.fixtures import require
 from tests.servers.rabbitmq import RabbitmqServer

@@ -4,10 +4,9 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-import aiormq  # noqa: F401  # it reads a file when it is imported, which would block the first test's event loop
 import pytest
 
-from tests.servers.fixtures import FreshServer
+from tests.brokers.rabbitmq_words import mortal_server
 from tests.servers.rabbitmq import RabbitmqServer
 from tidings.brokers import Broker, Capabilities
 from tidings.brokers import connect as connect_to
@@ -19,8 +18,7 @@ LARGEST = 1_000_000
 @pytest.fixture
 def server(request: pytest.FixtureRequest) -> RabbitmqServer:
     if "restart" in request.fixturenames:
-        fresh: FreshServer = request.getfixturevalue("fresh_server")
-        return fresh(RabbitmqServer)
+        return mortal_server()
     shared: RabbitmqServer = request.getfixturevalue("rabbitmq_server")
     return shared
 

@@ -116,10 +116,10 @@ async def test_an_event_is_a_lasting_message_whose_attributes_are_headers(
 async def published(broker: Broker, server: RabbitmqServer, prefix: str, event: Event) -> Any:
     """An event as another client gets it."""
     async with broker.subscribe(["**"], group="other"), another_client(server) as channel:
-        declared = await channel.queue_declare(exclusive=True)
-        await channel.queue_bind(declared.queue, f"{prefix}events", "#")
+        queue = str((await channel.queue_declare(exclusive=True)).queue)
+        await channel.queue_bind(queue, f"{prefix}events", "#")
         await broker.publish([event])
-        return await channel.basic_get(declared.queue)
+        return await channel.basic_get(queue)
 
 
 async def test_the_official_sdk_reads_what_is_published(

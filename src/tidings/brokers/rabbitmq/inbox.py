@@ -61,6 +61,7 @@ class RabbitmqInbox:
         self._news = asyncio.Event()
         self._yields = asyncio.Event()
         self._is_asked = False
+        self._is_leaving = False
         self._failure: BrokerError | None = None
         self._tending: asyncio.Task[None] | None = None
 
@@ -83,9 +84,11 @@ class RabbitmqInbox:
 
     async def leave(self) -> None:
         """Give the queues back. What is not settled goes to others."""
+        self._is_leaving = True  # the client library may swallow the cancelling while it opens a channel
+        self._yields.set()
         if self._tending is not None:
             self._tending.cancel()
-            await asyncio.wait([self._tending])
+            await asyncio.wait([self._tending], timeout=self._link.settings.timeout)
         for timer in self._timers:
             timer.cancel()
         self._fail(BrokerError("this inbox is closed: subscribe again"))
@@ -243,12 +246,12 @@ class RabbitmqInbox:
         """Show signs of life, and give queues back that are others' to read."""
         beat, loop = self._link.settings.beat, asyncio.get_running_loop()
         try:
-            while True:
+            while not self._is_leaving:
                 self._is_asked = False
                 await self._membership.beat(sum(reader.unacknowledged_count for reader in self._readers))
                 self._share()
                 until = loop.time() + beat
-                while not self._is_asked and (left := until - loop.time()) > 0:
+                while not (self._is_asked or self._is_leaving) and (left := until - loop.time()) > 0:
                     await self._give_back()
                     await self._woken(left)
         except Exception as error:

@@ -95,6 +95,9 @@ class Link:
         connection = aiormq.Connection(_url(settings), transport_factory=self._streams)
         try:
             await connection.connect()
+        except aiormq.exceptions.InvalidFrameError:  # what it said instead is not told
+            told = f"it lets this user not into its virtual host {settings.address.path or '/'!r}, if there is one"
+            raise BrokerUnreachable(settings.url, told) from None
         except BaseException:
             self._streams.abort()
             raise
