@@ -133,6 +133,28 @@ async def until_heard(broker: Broker, taken: set[str], number: int) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_what_is_cut_short_costs_nobody_else_the_connection(rabbitmq_server: RabbitmqServer) -> None:
+    broker = await connect(url_of(rabbitmq_server))
+
+    async def subscribe() -> None:
+        async with broker.subscribe(["**"], group=None) as inbox:
+            await inbox.receive()
+
+    async def ask() -> None:
+        await broker.groups()
+
+    async with broker.subscribe(["**"], group="g") as inbox, within("the event"):
+        for number in range(60):
+            task = asyncio.ensure_future((subscribe, ask)[number % 2]())
+            await asyncio.wait([task], timeout=0.001 * number)
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled() or task.exception() is None
+        await broker.publish([new_event(0)])
+        assert arrived_ids(await inbox.receive()) == ["id-0"]
+    await broker.close()
+
+
 async def test_nobody_there_is_told_at_once() -> None:
     [port] = free_ports(1)
     broker = await connect(f"amqp://shop:hidden@127.0.0.1:{port}")

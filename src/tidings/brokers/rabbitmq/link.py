@@ -16,6 +16,7 @@ from tidings.errors import BrokerError, BrokerUnreachable, ConfigurationError, T
 
 _BUFFER = 1 << 20  # bytes that are read ahead
 _LOGGER = logging.getLogger("aiormq")
+_CLOSING: set[asyncio.Task[None]] = set()  # a loop holds its tasks weakly
 _GOODBYE = 1.0  # seconds for a polite end
 _AnyChannel = TypeVar("_AnyChannel", bound=aiormq.Channel)
 
@@ -28,6 +29,7 @@ class Link:
         self._connection: AbstractConnection | None = None
         self._streams = _Streams()
         self._connecting = asyncio.Lock()
+        self._forsaken: set[asyncio.Task[None]] = set()  # whoever asked for these channels was cancelled
 
     async def channel(self, kind: type[_AnyChannel], *, confirms: bool = False) -> _AnyChannel:
         """Another channel, of the class `kind`.
@@ -35,12 +37,13 @@ class Link:
         Raises:
             BrokerError: there is none to be had.
         """
+        opening = asyncio.create_task(self._open(kind, confirms))
         try:
-            with translated(self.settings.url):
-                async with asyncio.timeout(self.settings.timeout):
-                    return await self._opened(await self._connected(), kind, confirms)
-        except BrokerUnreachable:
-            await self.drop()  # who says nothing is asked on a new connection next time
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:  # an opening that is cut short would cost everybody the connection
+            forsaking = asyncio.create_task(_forsake(opening))
+            self._forsaken.add(forsaking)
+            forsaking.add_done_callback(self._forsaken.discard)
             raise
 
     @contextlib.asynccontextmanager
@@ -71,13 +74,22 @@ class Link:
                 async with asyncio.timeout(_GOODBYE):
                     await connection.close()
         self._streams.abort()
+        if self._forsaken:
+            await asyncio.wait(self._forsaken, timeout=_GOODBYE)
 
-    async def _opened(self, connection: AbstractConnection, kind: type[_AnyChannel], confirms: bool) -> _AnyChannel:
-        number = next(each for each in itertools.count(1) if each not in connection.channels)
-        channel = kind(connection, number, publisher_confirms=confirms)
-        connection.channels[number] = channel
-        await channel.open()
-        return channel
+    async def _open(self, kind: type[_AnyChannel], confirms: bool) -> _AnyChannel:
+        try:
+            with translated(self.settings.url):
+                async with asyncio.timeout(self.settings.timeout):
+                    connection = await self._connected()
+                    number = next(each for each in itertools.count(1) if each not in connection.channels)
+                    channel = kind(connection, number, publisher_confirms=confirms)
+                    connection.channels[number] = channel
+                    await channel.open()
+                    return channel
+        except BrokerUnreachable:
+            await self.drop()  # who says nothing is asked on a new connection next time
+            raise
 
     async def _connected(self) -> AbstractConnection:
         async with self._connecting:
@@ -121,11 +133,26 @@ class _Streams(aiormq.TransportFactory):
             self._transport.abort()
 
 
+async def _forsake(opening: "asyncio.Task[_AnyChannel]") -> None:
+    with contextlib.suppress(BrokerError):
+        await end(await opening)
+
+
 async def end(channel: aiormq.Channel) -> None:
-    """Close a channel, whatever state it is in."""
+    """Close a channel, whatever state it is in.
+
+    Who waits may be cancelled, and the closing goes on: the library would say it twice, for which the server ends the
+    whole connection.
+    """
+    closing = asyncio.create_task(_close(channel))
+    _CLOSING.add(closing)
+    closing.add_done_callback(_CLOSING.discard)
+    await asyncio.wait([closing], timeout=_GOODBYE)
+
+
+async def _close(channel: aiormq.Channel) -> None:
     with contextlib.suppress(Exception):
-        async with asyncio.timeout(_GOODBYE):
-            await channel.close()
+        await channel.close()
 
 
 @contextlib.contextmanager
