@@ -99,6 +99,7 @@ async def play(place: Place, orders: int | None, view: View) -> bool:
     shop = {name: Service(name, place, view.say) for name in TABLES}
     with _terminated_like_interrupted():
         try:
+            await asyncio.gather(*[service.set_up() for service in shop.values()])
             await asyncio.gather(*[service.start() for service in shop.values()])
             await _perform(shop, lines, view, is_lossy=place.is_lossy)
         finally:

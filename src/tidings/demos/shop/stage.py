@@ -50,6 +50,22 @@ class Service:
         self._killed = False
         self._keeper: asyncio.Task[None] | None = None
 
+    async def set_up(self) -> None:
+        """Have its broker ready before anything is published: some hand a new group only what comes after it.
+
+        Raises:
+            ShopFailed: the broker is not there, or does not let us.
+        """
+        if not self._place.broker:
+            return
+        command = (sys.executable, "-m", "tidings", "setup", "--app", f"tidings.demos.shop.{self.name}:app")
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, env=self._environment
+        )
+        _, said = await asyncio.wait_for(process.communicate(), START_WITHIN)
+        if process.returncode:
+            raise ShopFailed(f"{self.name} could not be set up: {said.decode(errors='replace').strip()}")
+
     async def start(self) -> None:
         """Return when it is ready, and keep it running from then on."""
         await self._spawn()
@@ -102,11 +118,6 @@ class Service:
             self._say(f"{self.name} is back as process {self.process.pid}")
 
     async def _spawn(self) -> None:
-        environment = {
-            **os.environ,
-            **self._place.environment,
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        }
         with self._errors.open("ab") as errors:
             self.process = process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -114,7 +125,7 @@ class Service:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
-                env=environment,
+                env=self._environment,
                 start_new_session=True,  # Ctrl-C is for us: we tell them
             )
         self.starts += 1
@@ -139,6 +150,10 @@ class Service:
             self._say(f"{self.name} did not stop within {END_WITHIN:g} s and is killed")
             process.kill()
             await process.wait()
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, **self._place.environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
     @property
     def _errors(self) -> Path:
