@@ -25,6 +25,8 @@ SCHEMES: dict[str, str] = {  # scheme -> where its broker is: a class made with 
     "nats+tls": "tidings.brokers.nats:nats_broker",
     "amqp": "tidings.brokers.rabbitmq:RabbitmqBroker",
     "amqps": "tidings.brokers.rabbitmq:RabbitmqBroker",
+    "pulsar": "tidings.brokers.pulsar:PulsarBroker",
+    "pulsar+ssl": "tidings.brokers.pulsar:PulsarBroker",
 }
 
 

@@ -1,0 +1,20 @@
+"""What Pulsar's client says went wrong, in our words; nothing of the client passes beyond this folder."""
+
+from typing import Any, Final
+
+from tidings.errors import BrokerError, BrokerUnreachable
+
+AWAY: Final = frozenset(
+    """Timeout ConnectError NotConnected LookupError ServiceUnitNotReady ReadError AlreadyClosed Interrupted UnknownError
+    AuthenticationError ErrorGettingAuthenticationData TooManyLookupRequestException BrokerMetadataError
+    BrokerPersistenceError ConsumerNotInitialized ProducerNotInitialized""".split()
+)
+
+
+def failure(url: str, result: Any, doing: str) -> BrokerError:
+    """A result of the client, or an exception it raised, as our error; `doing` is what was tried."""
+    name = type(result).__name__ if isinstance(result, BaseException) else str(result.name)
+    if name in AWAY:
+        return BrokerUnreachable(url, f"{name} {doing}")
+    advice = "; the account may not do this, ask its operator" if name == "AuthorizationError" else ""
+    return BrokerError(f"{url} failed {doing}: {name}{advice}")

@@ -1,0 +1,132 @@
+"""One life of the connection: the client, what was made with it, and the watch over whether the server still answers.
+
+A link that failed is of no more use: who needs the server makes another. Pulsar's client would reconnect by itself, but
+tells nobody, asks a silent server for a sign of life once in 30 seconds, and waits up to a minute between its tries.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any, Final
+
+from tidings.brokers.pulsar.failures import failure
+from tidings.brokers.pulsar.library import core, new_client
+from tidings.brokers.pulsar.names import dead_topic_of
+from tidings.brokers.pulsar.settings import Settings
+from tidings.errors import BrokerError, BrokerUnreachable
+
+_ASKS: Final = 3  # signs of life within the time for an answer
+_CLOSABLE: Final = ("Consumer", "Producer", "Reader")
+
+
+class Link:
+    """A client, and those who are told when it fails."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.client = new_client(settings)
+        self.failed: BrokerError | None = None
+        self._settings = settings
+        self._told: set[Callable[[BrokerError], None]] = set()
+        self._watch: asyncio.Task[None] | None = None
+
+    async def answer(self, doing: str, call: Callable[..., Any], *arguments: Any) -> Any:
+        """What the server answers to a call of the client that takes a callback last.
+
+        Raises:
+            BrokerUnreachable: there was none in time.
+            BrokerError: it refused.
+        """
+        future: asyncio.Future[tuple[Any, Any]] = asyncio.get_running_loop().create_future()
+        try:
+            call(*arguments, _Answer(future))
+            async with asyncio.timeout(self._settings.timeout):
+                result, value = await future
+        except TimeoutError:
+            raise BrokerUnreachable(self._settings.url, f"no answer {doing}") from None
+        except core().PulsarException as raised:
+            raise failure(self._settings.url, raised, doing) from None
+        if result.name != "Ok":
+            raise failure(self._settings.url, result, doing)
+        return value
+
+    def tell(self, listener: Callable[[BrokerError], None]) -> None:
+        """Call it when the link fails; from now on it is watched."""
+        self._told.add(listener)
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._watching())
+
+    def forget(self, listener: Callable[[BrokerError], None]) -> None:
+        """Do not."""
+        self._told.discard(listener)
+        if not self._told and self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    def fail(self, error: BrokerError) -> None:
+        """It is of no more use."""
+        if self.failed is None:
+            self.failed = error
+            for listener in list(self._told):
+                listener(error)
+            with contextlib.suppress(core().PulsarException):
+                self.client.close_async(_Kept(self.client))
+
+    async def close(self) -> None:
+        """Consumers give back what they have, and what was acknowledged is told."""
+        if self._watch is not None:
+            self._watch.cancel()
+        if self.failed is not None:
+            return
+        self.failed = BrokerUnreachable(self._settings.url, "it was closed here")
+        for listener in list(self._told):
+            listener(self.failed)
+        with contextlib.suppress(BrokerError):
+            await self.answer("closing", self.client.close_async)
+
+    async def _watching(self) -> None:
+        topic = dead_topic_of(self._settings)
+        while self.failed is None:
+            await asyncio.sleep(self._settings.timeout / _ASKS)
+            try:
+                await self.answer("to a sign of life", self.client.get_topic_partitions_async, topic)
+            except BrokerUnreachable as error:
+                self.fail(error)
+            except BrokerError:  # an answer, too
+                continue
+
+
+class _Answer:
+    """What the client calls, on a thread of its own, with a result and perhaps what it made."""
+
+    def __init__(self, future: "asyncio.Future[tuple[Any, Any]]") -> None:
+        self._future = future
+        self._loop = future.get_loop()
+
+    def __call__(self, result: Any, value: Any = None) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._resolve, result, value)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            _let_go(value)
+
+    def _resolve(self, result: Any, value: Any) -> None:
+        if self._future.done():
+            _let_go(value)
+        else:
+            self._future.set_result((result, value))
+
+
+class _Kept:
+    """Holds the client until it has closed: its end must not be waited for by who drops it."""
+
+    def __init__(self, client: Any) -> None:
+        self._client: Any = client
+
+    def __call__(self, result: Any) -> None:
+        self._client = None
+
+
+def _let_go(made: Any) -> None:
+    """A consumer that came too late would keep its share of the keys, and nobody would hear them."""
+    if type(made).__name__ in _CLOSABLE:
+        with contextlib.suppress(core().PulsarException):
+            made.close_async(_Kept(made))
