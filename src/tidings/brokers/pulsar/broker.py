@@ -74,16 +74,16 @@ class PulsarBroker:
         again = again_topic_of(self._settings, name)
         inbox = PulsarInbox(self.url, consumer, self._wire, patterns, prefetch, self._clock, again)
         inbox.send, inbox.bury = self._send, partial(self._bury, name)
-        link.tell(inbox.fail)
+        link.join(inbox)
         try:
             yield inbox
         finally:
-            link.forget(inbox.fail)
+            link.leave(inbox)
+            await inbox.end()
             if link.failed is None:
                 with contextlib.suppress(BrokerError):  # it is away: what was to be given back is another's already
                     leaving = consumer.close_async if group else consumer.unsubscribe_async
                     await link.answer("leaving", leaving)
-            await inbox.end()
 
     async def groups(self) -> list[Standing]:
         """The groups of this prefix."""

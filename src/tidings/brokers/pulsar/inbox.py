@@ -89,10 +89,11 @@ class PulsarInbox:
     def fail(self, error: BrokerError) -> None:
         """The link failed: who receives has to know."""
         self._failed = self._failed or error
+        self._reading.stop()
         self._bell.set()
 
     async def end(self) -> None:
-        """Read no more."""
+        """Read no more; then its consumer can be closed."""
         await self._reading.end()
 
     def _next(self, room: int) -> list[Arrival]:

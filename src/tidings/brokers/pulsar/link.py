@@ -7,7 +7,7 @@ tells nobody, asks a silent server for a sign of life once in 30 seconds, and wa
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from tidings.brokers.pulsar.failures import failure
 from tidings.brokers.pulsar.library import core, new_client
@@ -19,6 +19,16 @@ _ASKS: Final = 3  # signs of life within the time for an answer
 _CLOSABLE: Final = ("Consumer", "Producer", "Reader")
 
 
+class Member(Protocol):
+    """Who uses a link all the time."""
+
+    def fail(self, error: BrokerError) -> None:
+        """The link is of no more use."""
+
+    async def end(self) -> None:
+        """Make no more use of the client, which is about to be closed."""
+
+
 class Link:
     """A client, and those who are told when it fails."""
 
@@ -26,7 +36,7 @@ class Link:
         self.client = new_client(settings)
         self.failed: BrokerError | None = None
         self._settings = settings
-        self._told: set[Callable[[BrokerError], None]] = set()
+        self._members: set[Member] = set()
         self._watch: asyncio.Task[None] | None = None
 
     async def answer(self, doing: str, call: Callable[..., Any], *arguments: Any) -> Any:
@@ -49,16 +59,16 @@ class Link:
             raise failure(self._settings.url, result, doing)
         return value
 
-    def tell(self, listener: Callable[[BrokerError], None]) -> None:
-        """Call it when the link fails; from now on it is watched."""
-        self._told.add(listener)
+    def join(self, member: Member) -> None:
+        """It is told when the link fails, which is watched from now on."""
+        self._members.add(member)
         if self._watch is None:
             self._watch = asyncio.create_task(self._watching())
 
-    def forget(self, listener: Callable[[BrokerError], None]) -> None:
-        """Do not."""
-        self._told.discard(listener)
-        if not self._told and self._watch is not None:
+    def leave(self, member: Member) -> None:
+        """It is not."""
+        self._members.discard(member)
+        if not self._members and self._watch is not None:
             self._watch.cancel()
             self._watch = None
 
@@ -66,8 +76,8 @@ class Link:
         """It is of no more use."""
         if self.failed is None:
             self.failed = error
-            for listener in list(self._told):
-                listener(error)
+            for member in self._members:
+                member.fail(error)
             with contextlib.suppress(core().PulsarException):
                 self.client.close_async(_Kept(self.client))
 
@@ -78,8 +88,9 @@ class Link:
         if self.failed is not None:
             return
         self.failed = BrokerUnreachable(self._settings.url, "it was closed here")
-        for listener in list(self._told):
-            listener(self.failed)
+        for member in self._members:
+            member.fail(self.failed)
+        await asyncio.gather(*(member.end() for member in self._members))
         with contextlib.suppress(BrokerError):
             await self.answer("closing", self.client.close_async)
 

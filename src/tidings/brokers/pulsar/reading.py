@@ -12,8 +12,9 @@ from tidings.brokers.pulsar.library import core
 from tidings.concurrency import DedicatedThread
 from tidings.errors import BrokerError
 
-_LOOK: Final = 500  # milliseconds between looks at whether it is to end, when nothing comes
-_PAUSE: Final = 0.5  # seconds, likewise, when there is no room
+_LOOK: Final = 200  # milliseconds between looks at whether it is to end, when nothing comes
+_PAUSE: Final = 0.2  # seconds, likewise, when there is no room
+_ENDS_WITHIN: Final = 2.0  # seconds; of a client that was closed meanwhile, a call may never return
 
 
 class Reading:
@@ -36,14 +37,16 @@ class Reading:
         """There may be room again."""
         self._has_room.set()
 
-    async def end(self) -> None:
-        """Once this has returned, nobody waits on the consumer any more."""
+    def stop(self) -> None:
+        """Read no more than what is being read."""
         self._is_closed = True
         self._has_room.set()
-        try:
-            await asyncio.shield(self._ended)
-        finally:
-            self._thread.close(wait=False)
+
+    async def end(self) -> None:
+        """Stop; once this has returned, nobody waits on the consumer any more, and it can be closed."""
+        self.stop()
+        self._thread.close(wait=False)
+        await asyncio.wait([self._ended], timeout=_ENDS_WITHIN)
 
     def _read(self) -> None:
         pulsar = core()
