@@ -71,7 +71,7 @@ class PulsarServer(JavaServer):
         return b" 200 " in talk(self.ports[1], say=request.encode()).split(b"\r\n", 1)[0]
 
     def _configuration(self) -> dict[str, str]:
-        clients, administration, _ = self.ports
+        clients, administration = self.ports[:2]
         return {
             "clusterName": "standalone",
             "bindAddress": "127.0.0.1",
