@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import urllib.request
 import uuid
 from asyncio import to_thread
@@ -20,8 +21,16 @@ from tidings.brokers import Channels, Wanted, connect
 from tidings.brokers.foreign import UNREADABLE, json_decoder
 from tidings.brokers.pulsar.names import again_topic_of, channel_of, dead_topic_of, pattern_of, topic_of
 from tidings.brokers.pulsar.settings import settings_of
-from tidings.errors import BrokerError, ConfigurationError, EventRefused
-from tidings.testing.broker_conformance.words import ids_of, new_event, take, take_arrivals, take_until_marked, within
+from tidings.errors import BrokerError, BrokerUnreachable, ConfigurationError, EventRefused, MissingExtra
+from tidings.testing.broker_conformance.words import (
+    ids_of,
+    new_event,
+    new_events,
+    take,
+    take_arrivals,
+    take_until_marked,
+    within,
+)
 
 Connect = Callable[..., Any]
 
@@ -76,9 +85,7 @@ def native(pulsar_server: PulsarServer, prefix: str) -> Iterator[Native]:
 async def test_the_official_sdk_reads_what_is_written(connected: Connect, native: Native) -> None:
     time = datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)
     headers: dict[str, Any] = {"tenant": "nörd"}
-    event = Event(
-        id="1", source="shop", type="order:created", data={"total": 1}, key="k-7", time=time, headers=headers
-    )
+    event = Event(id="1", source="shop", type="order:created", data={"total": 1}, key="k-7", time=time, headers=headers)
     await (await connected()).publish([event])
 
     message = await to_thread(native.read, "order")
@@ -206,6 +213,21 @@ async def test_a_listener_without_a_group_hears_a_channel_that_comes_later_and_l
     assert [await administration.subscriptions(topic) for topic in topics] == [{}] * 3
 
 
+async def test_a_topic_that_changes_its_server_hands_nothing_over_twice(
+    connected: Connect, pulsar_server: PulsarServer, prefix: str
+) -> None:
+    broker = await connected()
+    async with broker.subscribe(["order:*"], group="g") as inbox:
+        await broker.publish(new_events(0, 10))
+        arrivals = await take_arrivals(inbox, ids_of(new_events(0, 10)))
+        await inbox.settle(arrivals[:3])
+        await to_thread(tell_server, pulsar_server, f"persistent/public/default/{prefix}order/unload")
+        await broker.publish([new_event(10)])
+        assert ids_of(await take(inbox, ["id-10"])) == ["id-10"]
+        await inbox.settle(arrivals[3:])
+        assert await take_until_marked(broker, inbox) == []
+
+
 async def test_a_delay_outlives_the_member_that_asked_for_it(connected: Connect) -> None:
     broker, other = await connected(), await connected()
     async with broker.subscribe(["**"], group="g") as inbox:
@@ -226,7 +248,7 @@ async def test_what_is_missing_is_made_when_asked_for_and_what_differs_is_told(
     nowhere = await connect(at)
     with pytest.raises(BrokerError, match="404"):
         await nowhere.setup(Wanted(("order",)), apply=True)
-    await to_thread(make_namespace, pulsar_server, f"public/{prefix}")
+    await to_thread(tell_server, pulsar_server, f"namespaces/public/{prefix}")
     broker, longer = await connect(at), await connect(at + "&retention=9000000")
     wanted = Wanted(("order", "stock"), (("g", ("shop:*", "order:*")),))
 
@@ -245,8 +267,35 @@ async def test_what_is_missing_is_made_when_asked_for_and_what_differs_is_told(
         await each.close()
 
 
-def make_namespace(server: PulsarServer, name: str) -> None:
-    request = urllib.request.Request(f"{server.admin_url}/admin/v2/namespaces/{name}", method="PUT")
+async def test_what_a_killed_listener_leaves_behind_is_told(connected: Connect, native: Native, prefix: str) -> None:
+    def leave_behind() -> None:
+        native.client.subscribe(prefix + "order", prefix + "listening.x").close()
+        native.client.subscribe(prefix + "order", "somebody").close()
+
+    broker = await connected()
+    await to_thread(leave_behind)
+    async with broker.subscribe(["order:*"], group=None):
+        found = await broker.setup(Wanted(("order",)), apply=False)
+
+    names = [each.what for each in found if each.what.startswith("subscription")]
+    assert names == [f"subscription {prefix}listening.x of topic {prefix}order"]
+
+
+async def test_a_member_whose_connection_was_closed_is_told(connected: Connect) -> None:
+    broker = await connected()
+    async with broker.subscribe(["order:*"], group="g") as inbox:
+        await broker.publish([new_event(0)])
+        arrivals = await take_arrivals(inbox, ["id-0"])
+        await broker.close()
+        with pytest.raises(BrokerUnreachable):
+            await inbox.receive()
+        with pytest.raises(BrokerUnreachable):
+            await inbox.settle(arrivals)
+        await broker.publish([new_event(1)])
+
+
+def tell_server(server: PulsarServer, what: str) -> None:
+    request = urllib.request.Request(f"{server.admin_url}/admin/v2/{what}", method="PUT")
     urllib.request.urlopen(request, timeout=20).close()
 
 
@@ -293,6 +342,13 @@ def test_a_topics_name_tells_its_channel_and_fits_the_pattern(name: str) -> None
     assert not re.fullmatch(pattern_of(other, "g"), topic)
     assert re.fullmatch(pattern_of(settings, name), again_topic_of(settings, name))
     assert not re.fullmatch(pattern_of(settings, "g"), again_topic_of(settings, name))
+
+
+async def test_without_the_client_library_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "_pulsar", None)
+
+    with pytest.raises(MissingExtra, match=r"tidings\[pulsar\]"):
+        await connect("pulsar://host")
 
 
 def test_passwords_are_never_shown_and_settings_are_checked() -> None:

@@ -1,4 +1,4 @@
-"""Members of groups on Pulsar that come, go and are killed; and applications that hear each other, with logs and without."""
+"""Members of groups on Pulsar that come, go and are killed; and applications that hear each other over it."""
 
 import asyncio
 import signal
@@ -159,8 +159,10 @@ async def test_an_application_without_a_log_retries_and_gives_up_by_the_carrier_
         async with within("what succeeded in the end", lambda: (tried, heard)):
             await done.wait()
         async with within("the dead letter", lambda: tried):
-            while not (letters := await carrier.letters()):
+            letters = await carrier.letters()
+            while not letters:
                 await asyncio.sleep(PAUSE)
+                letters = await carrier.letters()
     await carrier.close()
 
     assert sorted(heard) == [0, 1, 2]

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -11,7 +12,6 @@ from urllib.parse import quote
 import msgspec
 
 from tidings.address import redacted
-from tidings.brokers.pulsar.names import channel_of
 from tidings.brokers.pulsar.settings import Settings
 from tidings.errors import BrokerError, BrokerUnreachable, ConfigurationError
 
@@ -28,10 +28,6 @@ class Administration:
     async def topics(self) -> list[str]:
         """The topics of the namespace, by name; each partition by itself."""
         return sorted(await self._ask("GET", f"persistent/{self._settings.namespace}", doing="asking for topics"))
-
-    async def ours(self) -> list[str]:
-        """Those that are channels of this prefix."""
-        return [topic for topic in await self.topics() if channel_of(self._settings, topic) is not None]
 
     async def subscriptions(self, topic: str) -> Mapping[str, Any]:
         """A topic's subscriptions by name, with their backlogs and consumers; none when it is gone."""
@@ -87,8 +83,13 @@ class Administration:
         return msgspec.json.decode(data) if data else None
 
     def _headers(self) -> dict[str, str]:
-        headers = {"Content-Type": "application/json"}
-        return headers | ({"Authorization": f"Bearer {self._settings.token}"} if self._settings.token else {})
+        settings, headers = self._settings, {"Content-Type": "application/json"}
+        if settings.token:
+            headers["Authorization"] = f"Bearer {settings.token}"
+        elif settings.address.user:
+            said = f"{settings.address.user}:{settings.address.password}".encode()
+            headers["Authorization"] = f"Basic {b64encode(said).decode()}"
+        return headers
 
     def _context(self) -> ssl.SSLContext | None:
         if not self._settings.admin.startswith("https:"):

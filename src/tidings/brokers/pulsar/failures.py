@@ -5,9 +5,9 @@ from typing import Any, Final
 from tidings.errors import BrokerError, BrokerUnreachable
 
 AWAY: Final = frozenset(
-    """Timeout ConnectError NotConnected LookupError ServiceUnitNotReady ReadError AlreadyClosed Interrupted UnknownError
+    """Timeout ConnectError NotConnected LookupError ServiceUnitNotReady ReadError AlreadyClosed Interrupted
     AuthenticationError ErrorGettingAuthenticationData TooManyLookupRequestException BrokerMetadataError
-    BrokerPersistenceError ConsumerNotInitialized ProducerNotInitialized""".split()
+    BrokerPersistenceError ConsumerNotInitialized ProducerNotInitialized UnknownError""".split()
 )
 
 

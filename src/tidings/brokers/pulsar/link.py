@@ -117,11 +117,11 @@ class _Answer:
         try:
             self._loop.call_soon_threadsafe(self._resolve, result, value)
         except RuntimeError:  # the loop is closed: nobody waits any more
-            _let_go(value)
+            let_go(value)
 
     def _resolve(self, result: Any, value: Any) -> None:
         if self._future.done():
-            _let_go(value)
+            let_go(value)
         else:
             self._future.set_result((result, value))
 
@@ -136,8 +136,8 @@ class _Kept:
         self._client = None
 
 
-def _let_go(made: Any) -> None:
-    """A consumer that came too late would keep its share of the keys, and nobody would hear them."""
+def let_go(made: Any) -> None:
+    """Close it. A consumer that came too late would keep its share of the keys, and nobody would hear them."""
     if type(made).__name__ in _CLOSABLE:
         with contextlib.suppress(core().PulsarException):
             made.close_async(_Kept(made))

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from tidings.brokers.pulsar.failures import AWAY, failure
 from tidings.brokers.pulsar.library import core
-from tidings.brokers.pulsar.link import Link
+from tidings.brokers.pulsar.link import Link, let_go
 from tidings.brokers.pulsar.settings import Settings
 from tidings.brokers.pulsar.wire import Outgoing
 from tidings.errors import BrokerError, BrokerUnreachable, EventRefused
@@ -70,7 +70,9 @@ class Outlet:
 
     def _given_up(self, message: Outgoing, result: Any) -> BrokerError:
         error = failure(self._settings.url, result, "publishing")
-        self._producers.pop(message.topic, None)
+        making = self._producers.pop(message.topic, None)
+        if making is not None:
+            let_go(making.result())
         if result.name in AWAY:
             self._link.fail(error)
         return error
@@ -79,6 +81,7 @@ class Outlet:
         making = self._producers.get(topic)
         if making is None or (making.done() and (making.cancelled() or making.exception() is not None)):
             making = self._producers[topic] = asyncio.create_task(self._make(topic))
+            making.add_done_callback(_looked_at)
         return await asyncio.shield(making)
 
     async def _make(self, topic: str) -> Any:
@@ -93,6 +96,12 @@ class Outlet:
         except BrokerUnreachable as error:
             self._link.fail(error)
             raise
+
+
+def _looked_at(making: "asyncio.Task[Any]") -> None:
+    """Who waited for it may have been cancelled; then nobody else looks at its failure."""
+    if not making.cancelled():
+        making.exception()
 
 
 class _Part:

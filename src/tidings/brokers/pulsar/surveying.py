@@ -6,7 +6,7 @@ from typing import Final
 from tidings.brokers.channels import Channels
 from tidings.brokers.interface import Difference, Standing, Wanted
 from tidings.brokers.pulsar.administration import Administration
-from tidings.brokers.pulsar.names import again_topic_of, topic_of
+from tidings.brokers.pulsar.names import again_topic_of, channel_of, topic_of
 from tidings.brokers.pulsar.settings import Settings
 
 LISTENING: Final = "listening."  # what the names of those begin with who listen without a group
@@ -32,7 +32,8 @@ async def differences(
 ) -> list[Difference]:
     """What is missing or differs; with `apply`, what is missing is made."""
     found = await _retention(settings, administration, apply=apply)
-    present = {topic.partition("-partition-")[0] for topic in await administration.topics()}
+    topics = await administration.topics()
+    present = {topic.partition("-partition-")[0] for topic in topics}
     needed = {topic_of(settings, channel) for channel in wanted.channels}
     for _, patterns in wanted.groups:
         needed |= {topic_of(settings, channel) for channel in channels.heard(patterns) or ()}
@@ -40,7 +41,19 @@ async def differences(
         if apply:
             await administration.make(topic)
         found.append(Difference(f"topic {_short(topic)}", "created" if apply else "missing"))
-    return found
+    ours = [topic for topic in topics if channel_of(settings, topic) is not None]
+    return [*found, *[each for topic in ours for each in await _left_behind(settings, administration, topic)]]
+
+
+async def _left_behind(settings: Settings, administration: Administration, topic: str) -> list[Difference]:
+    """The subscriptions of listeners that were killed: Pulsar keeps events for them."""
+    told = "its listener was killed, and events are kept for it: 'pulsar-admin topics unsubscribe' removes it"
+    subscriptions = await administration.subscriptions(topic)
+    return [
+        Difference(f"subscription {name} of topic {_short(topic)}", "differs", told)
+        for name, each in sorted(subscriptions.items())
+        if name.startswith(settings.prefix + LISTENING) and not each.get("consumers")
+    ]
 
 
 async def _retention(settings: Settings, administration: Administration, *, apply: bool) -> list[Difference]:
