@@ -11,7 +11,10 @@ from tidings.log.open import is_log
 PAGE = Path(__file__).parents[1] / "carriers.md"
 _TABLE = re.compile(r"(?<=<!-- made from the capabilities -->\n).*?(?=\n<!-- end -->)", re.DOTALL)
 _LOGS = {"memory:": "memory:carriers", "sqlite:///": "sqlite:///bus.db", "postgresql://": "postgresql://localhost/db"}
-_OPTIONS = {"nats": ("nats://localhost?jetstream=no",)}  # carriers that promise otherwise by a setting
+_OPTIONS = {
+    "nats": ("nats://localhost?jetstream=no",),
+    "pulsar": ("pulsar://localhost?admin=http://localhost:8080",),
+}  # carriers that promise otherwise by a setting
 _HEAD = ("URL", "durable", "groups", "replay", "order of a key", "delay", "dead letters", "lag", "largest event")
 
 
@@ -34,7 +37,14 @@ def _urls() -> list[tuple[str, str]]:
     plain = [scheme for scheme in SCHEMES if _with_no_tls(scheme) == scheme]
     logs = [(shown, url) for shown, url in _LOGS.items() if is_log(url)]
     urls = [*logs, *((f"{scheme}://", f"{scheme}://localhost") for scheme in plain)]
-    return [*urls, *((url.replace("localhost", "…"), url) for scheme in plain for url in _OPTIONS.get(scheme, ()))]
+    return [
+        *urls,
+        *(
+            (url.replace("http://localhost:8080", "…").replace("localhost", "…"), url)
+            for scheme in plain
+            for url in _OPTIONS.get(scheme, ())
+        ),
+    ]
 
 
 def _with_no_tls(scheme: str) -> str:
