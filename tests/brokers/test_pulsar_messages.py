@@ -303,9 +303,19 @@ async def test_without_its_administration_no_more_is_claimed_than_can_be_kept(pu
     broker = await connect(f"{pulsar_server.url}?prefix=n.")
 
     assert (broker.capabilities.replay, broker.capabilities.lag) == (False, False)
-    for attempt in (broker.groups(), broker.setup(Wanted(("order",)), apply=True)):
+    for attempt in (broker.groups(), broker.setup(Wanted(("order",)), apply=False)):
         with pytest.raises(ConfigurationError, match="say admin=http"):
             await attempt
+    await broker.close()
+
+
+async def test_groups_are_made_without_its_administration_too(pulsar_server: PulsarServer, prefix: str) -> None:
+    broker = await connect(f"{pulsar_server.url}?prefix={prefix}")
+    assert await broker.setup(Wanted(("order",), (("g", ("order:*",)),)), apply=True) == []
+
+    await broker.publish([new_event(0)])
+    async with broker.subscribe(["order:*"], group="g") as inbox:
+        assert ids_of(await take(inbox, ["id-0"])) == ["id-0"]
     await broker.close()
 
 

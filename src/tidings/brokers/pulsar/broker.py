@@ -101,7 +101,16 @@ class PulsarBroker:
         await self._letters.resolve(letter, again=again)
 
     async def setup(self, wanted: Wanted, *, apply: bool) -> list[Difference]:
-        """The topics of channels, and that the namespace keeps what groups yet to come may want."""
+        """The topics of channels, and that the namespace keeps what groups yet to come may want.
+
+        Without `?admin=` what is there is not told; with `apply` the groups are made all the same, by joining each for
+        a moment, so that what is published from then on is kept for them.
+        """
+        if apply and not self._settings.admin:
+            for group, patterns in wanted.groups:
+                async with self.subscribe(patterns, group=group):
+                    pass  # its subscriptions are there now, and stay
+            return []
         return await differences(self._settings, self._administration, self._channels, wanted, apply=apply)
 
     async def close(self) -> None:
