@@ -1,5 +1,7 @@
 """URL -> broker. One row a scheme, imported on use."""
 
+import asyncio
+import sys
 from importlib import import_module
 from typing import cast
 
@@ -46,4 +48,5 @@ async def connect(url: str, *, clock: Clock | None = None, channels: Channels | 
         known = ", ".join([*LOGS, *(f"{scheme}://" for scheme in SCHEMES)])
         raise ConfigurationError(f"{redacted(url)!r} is not the URL of a broker: use that of a log or server: {known}")
     module, _, name = target.partition(":")
-    return cast(Broker, getattr(import_module(module), name)(url, clock=clock, channels=channels or Channels()))
+    found = sys.modules.get(module) or await asyncio.to_thread(import_module, module)  # which reads files, for a while
+    return cast(Broker, getattr(found, name)(url, clock=clock, channels=channels or Channels()))
