@@ -11,11 +11,12 @@ from tests.crash.processes import Start
 from tidings import App
 
 
-@pytest.mark.parametrize("how", ["joined", "opened"])
+@pytest.mark.parametrize("how", [("existing", "joined"), ("existing", "opened"), ("session",)], ids="-".join)
 def test_a_process_killed_between_its_write_and_its_commit_leaves_neither_event_nor_state(
-    how: str, start: Start, url: str
+    how: tuple[str, ...], start: Start, url: str
 ) -> None:
-    child = start("existing", url, "a", how, "stop")
+    program, *words = how
+    child = start(program, url, "a", *words, "stop")
     child.expect("written")
     child.kill()
 
@@ -33,9 +34,9 @@ def test_processes_killed_at_any_time_leave_state_and_events_that_agree(
     asyncio.run(publish(url))
     patient = f"{url}?lock_timeout=60"  # connections outside the queue, which never rest, hold it up
     children = [
-        start("existing", patient, f"{name}{round_}", how)
+        start(program, patient, f"{name}{round_}", *words)
         for round_ in range(2)
-        for name, how in (("a", "joined"), ("b", "opened"))
+        for name, program, *words in (("a", "existing", "joined"), ("b", "existing", "opened"), ("c", "session"))
     ]
     start("publisher", patient, tmp_path / "history", "till", 1_000_000, 0).expect("acked")  # tidings' own writer
     committed: set[str] = set()

@@ -69,6 +69,22 @@ class Opening(Composition):
         return self._log
 
     @property
+    def has_open_log(self) -> bool:
+        """Can it be published to at once?"""
+        return self._log is not None
+
+    @property
+    def outgoing(self) -> Outgoing:
+        """What makes its events.
+
+        Raises:
+            ConfigurationError: the application is not open.
+        """
+        if self._outgoing is None:
+            raise ConfigurationError(f"{self.name} is not open: use 'async with app:', app.run() or 'tidings run'")
+        return self._outgoing
+
+    @property
     def is_bound(self) -> bool:
         """Does its log live on one event loop alone, as it has nothing to keep the threads of two apart?"""
         return self.log_url is not None and self.log_url.startswith("memory:")
@@ -94,9 +110,7 @@ class Opening(Composition):
 
     async def _prepared(self) -> Outgoing:
         """What makes events. Inside a handler its event, which may have been read lean, is a cause: made whole."""
-        outgoing, known = self._outgoing, cause()
-        if outgoing is None:
-            raise ConfigurationError(f"{self.name} is not open: use 'async with app:', app.run() or 'tidings run'")
+        outgoing, known = self.outgoing, cause()
         if known is not None:
             item, complete = known
             await complete([item])

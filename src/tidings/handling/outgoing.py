@@ -130,7 +130,7 @@ class Outgoing:
             if value is None:
                 continue
             content = value.event if type(value) is Later else value
-            event = _after(origin, self.event(content, id=derived_id(*root, str(index))))
+            event = after(origin, self.event(content, id=derived_id(*root, str(index))))
             if type(value) is Later:
                 due = due_at(self._clock.now(), delay=value.delay, at=value.at)
                 effects.append(self._timer(timed(event, content, due), due))
@@ -204,7 +204,7 @@ class Outgoing:
 
     def _caused(self, event: Event) -> Event:
         known = cause()
-        return event if known is None else _after(event_of(known[0]), event)
+        return event if known is None else after(event_of(known[0]), event)
 
     def _now(self) -> datetime:
         """The time in milliseconds; many events of one millisecond share the object."""
@@ -215,7 +215,7 @@ class Outgoing:
         return self._moment
 
 
-def _after(origin: Event, event: Event) -> Event:
+def after(origin: Event, event: Event) -> Event:
     """The event with what it inherits from its cause, where it says nothing itself."""
     return msgspec.structs.replace(
         event,
