@@ -150,13 +150,13 @@ def check_place(threads: Threads, database: str, oid: int, system: int, synchron
     """
     if not _is_of(threads.edge.life.server, system, oid):
         raise ConfigurationError(
-            f"the connection is one to database {database}, and the log is {place}: both have"
-            " to be one database, as they commit together"
+            f"the connection is one to database {database}, and the log is {threads.place}: both have to be one"
+            " database, as they commit together"
         )
     if synchronous == "off":
         raise ConfigurationError(
-            f"commits of the connection to {place} do not wait for the disk, and the log promises that events are on"
-            " it: run SET synchronous_commit = on before the transaction"
+            f"commits of the connection to {threads.place} do not wait for the disk, and the log promises that events"
+            " are on it: run SET synchronous_commit = on before the transaction"
         )
 
 
