@@ -7,10 +7,10 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet
 READY := .venv/ready-$(firstword $(shell pwd | cksum))
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help setup demo test check docs fix bench chaos servers pins clean
+.PHONY: help setup demo test check docs fix bench bench-brokers chaos servers pins clean
 
 help:  ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## make .venv with the pinned tools and tidings itself (PYTHON=python3.13 chooses another Python)
 
@@ -36,6 +36,9 @@ fix: $(READY)  ## format, and mend what the linter can mend
 
 bench: .venv/bench  ## measure against peers and limits, and print the table
 	@$(PY) -m benchmarks $(ARGS)
+
+bench-brokers: .venv/bench servers  ## measure the carriers on their real servers, against client libraries and peers
+	@$(PY) -m benchmarks.brokers $(ARGS)
 
 chaos: $(READY) servers  ## the crash and trial tests with large counts and chance of their own (TIDINGS_TRIALS=1000, TIDINGS_SEED=random)
 	@TIDINGS_TRIALS=$${TIDINGS_TRIALS:-1000} TIDINGS_SEED=$${TIDINGS_SEED:-random} $(PY) -m pytest -m "chaos or trials" --timeout 7200 $(ARGS)

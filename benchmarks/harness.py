@@ -62,6 +62,7 @@ class Question:
     size: int
     quick_size: int
     prepare: Callable[[Place], None] | None = None
+    rounds: int = ROUNDS
     together: bool = False  # all rounds at once: for contenders that do next to nothing, for long
 
 
@@ -99,7 +100,7 @@ def ask(question: Question, *, quick: bool) -> Answer:
             _run([(question.prepare, Place(prepared, prepared, size))])
         turns = [
             (name, measure, Place(Path(folder, f"{number}-{name}"), prepared, size))
-            for number in range(1 if quick else ROUNDS)
+            for number in range(1 if quick else question.rounds)
             for name, measure in question.contenders.items()
         ]
         for group in [turns] if question.together else [[turn] for turn in turns]:

@@ -11,13 +11,12 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from benchmarks.harness import ROUNDS, Answer, Figure, Question, Row, Unit, disk
+from benchmarks.harness import Answer, Figure, Question, Row, Unit, disk
 from benchmarks.orders import SEED
 
 Line = tuple[str, ...]
 HEADINGS: Line = ("question", "tidings (median, min–max)", "peer or limit (median)", "ratio", "goal", "holds")
 _NOISE = 0.35  # cores
-_PEERS = ("msgspec", "eventsourcing", "faststream", "pyee", "blinker")
 
 
 def lines_of(question: Question, answer: Answer) -> list[Line]:
@@ -32,11 +31,10 @@ def markdown(lines: Sequence[Line]) -> str:
     return "\n".join(_padded(line, widths) for line in (HEADINGS, rule, *lines))
 
 
-def preamble(command: str, foreign: Mapping[str, float], *, quick: bool) -> str:
+def preamble(command: str, foreign: Mapping[str, float], rounds: str, packages: Sequence[str]) -> str:
     """Where and how the table came about."""
-    peers = ", ".join(f"{name} {version(name)}" for name in _PEERS)
+    peers = ", ".join(f"{name} {version(name)}" for name in packages)
     noisy = ", ".join(f"{name} {cores:.2f}" for name, cores in foreign.items() if cores > _NOISE) or "none"
-    rounds = "1 small round" if quick else f"{ROUNDS} rounds"
     return "\n".join(
         [
             f"- Machine: {os.cpu_count()} × {_processor()}, {platform.platform()}, files in {disk()}",

@@ -1,0 +1,1 @@
+"""What carriers cost: tidings on each broker's real server, against the client library alone and against FastStream."""

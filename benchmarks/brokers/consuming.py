@@ -1,0 +1,49 @@
+"""A backlog waits at the broker: how fast does one process handle and acknowledge it, without a log and through one?"""
+
+import asyncio
+from functools import partial
+
+from benchmarks.brokers.client import Client
+from benchmarks.brokers.contest import Carrier, Watch, until
+from benchmarks.brokers.ours import Direct, ThroughLog
+from benchmarks.harness import Place, Question, Row, Samples
+from benchmarks.orders import orders
+from tests.servers.server import Server
+
+
+def measure(server: type[Server], contender: type[Client], place: Place) -> Samples:
+    """One round: what the contender itself has published is consumed, one handler's call an event."""
+    with server() as running:
+        return {"rate": [asyncio.run(_consume(contender, place, running.url))]}
+
+
+async def _consume(contender: type[Client], place: Place, url: str) -> float:
+    watch = Watch(place.size)
+    async with contender(place, url) as client:
+        await client.prepare()
+        await client.fill(orders(place.size))
+    async with contender(place, url, watch.handle) as client:
+        await until(watch.done, client)
+    return watch.rate
+
+
+def question(carrier: Carrier) -> Question:
+    """The question of one carrier."""
+    clients = {"tidings": Direct, "through a log": ThroughLog, "FastStream": carrier.faststream, **carrier.raw}
+    asks, goals = f"{carrier.name}: consume + acknowledge", carrier.goals
+    return Question(
+        contenders={name: partial(measure, carrier.server, client) for name, client in clients.items()},
+        rows=[
+            Row(asks, against="FastStream", at_least=goals.of_faststream),
+            *(Row("the same", against=name, at_least=goals.of_raw) for name in carrier.raw),
+            Row(
+                f"{carrier.name}: inbound → SQLite log → handler",
+                of="through a log",
+                against="FastStream",
+                at_least=goals.through_log,
+            ),
+        ],
+        size=100_000,
+        quick_size=20_000,
+        rounds=3,
+    )
