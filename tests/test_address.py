@@ -19,7 +19,14 @@ def test_the_parts_of_a_url() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["amqp://ann:secret@host/", "kafka://host?sasl_password=secret&x=1", "a://u:secret@[::1]"]
+    "url",
+    [
+        "amqp://ann:secret@host/",
+        "kafka://host?sasl_password=secret&x=1",
+        "a://u:secret@[::1]",
+        "amqp://user:p@secret@host",
+        "nats://secret@host",
+    ],
 )
 def test_a_password_is_never_shown(url: str) -> None:
     address = address_of(url, port=1)
@@ -37,7 +44,13 @@ def read(url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["redis://ann:secret@host:port", "redis:host", "redis://ann:secret@host?n=x", "redis://ann:secret@host?odd=1"],
+    [
+        "redis://ann:secret@host:port",
+        "redis://:a/secret+c@host",
+        "redis:host",
+        "redis://ann:secret@host?n=x",
+        "redis://ann:secret@host?odd=1",
+    ],
 )
 def test_what_is_wrong_is_told_without_the_password(url: str) -> None:
     with pytest.raises(ConfigurationError) as raised:

@@ -8,7 +8,7 @@ import msgspec
 
 from tidings.errors import ConfigurationError
 
-_PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/@]*(?=@)")
+_USER = re.compile(r"(?<=://)[^\s?#]*(?=@)")  # up to the last @, as a password may have one, or a slash
 _SECRETS = re.compile(r"(?i)(?<=[?&])(password|token|secret|sasl_password|sslpassword)=[^&]*")
 _Setting = TypeVar("_Setting", int, float, str, bool)
 
@@ -65,8 +65,9 @@ def address_of(url: str, *, port: int) -> Address:
     try:
         parts = urlsplit(url)
         found = parts.port or port
-    except ValueError as error:
-        raise ConfigurationError(f"{shown} is no URL: {error}") from None  # the cause may show the password
+    except ValueError:  # which may show a part of the password
+        told = "correct its port, and write / : and @ in a password as %2F, %3A and %40"
+        raise ConfigurationError(f"{shown} is no URL of a server: {told}") from None
     if not parts.netloc:
         raise ConfigurationError(f"{shown} names no server: write {parts.scheme}://host:{port}")
     return Address(
@@ -83,7 +84,13 @@ def address_of(url: str, *, port: int) -> Address:
 
 def redacted(text: str) -> str:
     """The text, with the password of every URL in it left out."""
-    return _SECRETS.sub(r"\1=***", _PASSWORD.sub(r"\1:***", text))
+    return _SECRETS.sub(r"\1=***", _USER.sub(_without_password, text))
+
+
+def _without_password(found: re.Match[str]) -> str:
+    """The user alone; nothing where there is but one word, which may be a token."""
+    user, is_pair, _ = found[0].partition(":")
+    return f"{user}:***" if is_pair else "***"
 
 
 def _as(kind: type[int | float | str | bool], said: str) -> int | float | str | bool:

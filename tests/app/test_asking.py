@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,31 @@ async def test_a_command_goes_to_the_service_that_handles_it(tmp_path: Path) -> 
             await heard.reach(len(heard) + 1)
 
     assert heard == ["c-0", "c-1"]
+
+
+async def test_a_direct_handler_is_sent_to_and_asked_over_the_broker(tmp_path: Path) -> None:
+    app, heard = App("stock", log="memory:", broker=f"memory:ask-{next(_names)}"), Heard[str]()
+
+    @app.on(StockAsked, direct=True)
+    async def level(asked: StockAsked) -> StockLevel:
+        heard.note(asked.sku)
+        return StockLevel(asked.sku, 7)
+
+    async with app.running():
+        await app.send(StockAsked("a"))
+        await heard.reach(1)
+        assert await app.ask(StockAsked("b"), returns=StockLevel) == StockLevel("b", 7)
+
+
+async def test_asking_keeps_to_its_time_though_the_broker_is_away(tmp_path: Path) -> None:
+    app = App("shop", log="memory:", broker=f"sqlite:///{tmp_path}/none/bus.db")
+
+    async with app.running():
+        began = time.monotonic()
+        with pytest.raises(Unanswered):
+            await app.ask(StockAsked("a"), timeout=0.3)
+
+    assert time.monotonic() - began < 3.0
 
 
 async def test_plain_code_may_ask(tmp_path: Path) -> None:

@@ -95,5 +95,15 @@ def test_what_needs_a_log_says_so(tidings: Tidings, words: tuple[str, ...], told
 
 def test_setup_tells_and_creates(tidings: Tidings, folder: Path) -> None:
     checked = tidings("setup", "--check")
-    assert (checked.returncode, rows_of(checked)) == (0, []), "a log has nothing to set up"
-    assert tidings("setup").returncode == 0
+    assert (checked.returncode, [row[:2] for row in rows_of(checked)]) == (1, [["log sqlite:///bus.db", "missing"]])
+    assert not list(folder.glob("bus.db*")), "it only looks"
+
+    assert [row[:2] for row in rows_of(tidings("setup"))] == [["log sqlite:///bus.db", "created"]]
+    assert tidings("setup", "--check").returncode == 0
+
+
+def test_a_password_in_the_environment_is_not_shown(tidings: Tidings) -> None:
+    result = tidings("setup", TIDINGS_URL="redis://ann:secret@host/0")
+
+    assert "secret" not in result.stderr + result.stdout
+    assert "has no application" in result.stderr

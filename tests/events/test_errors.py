@@ -36,6 +36,7 @@ EXAMPLES: list[errors.TidingsError] = [
     errors.StreamClosed("order-1"),
     errors.Fenced("orders.reserve", "member-1"),
     errors.BrokerError("the broker is away: try again"),
+    errors.LogUnreachable("postgresql://host/db", "connection refused"),
     errors.AskingError("there is no answer"),
     errors.Unanswered("stock:get", 5.0),
     errors.AnswerFailed("stock:get", "KeyError", "'7'"),

@@ -333,6 +333,33 @@ async def test_what_the_carrier_would_never_take_becomes_a_dead_letter_and_holds
     assert [event.key for event in heard] == ["b"], "later events of its key wait for what is decided about it"
 
 
+async def test_a_dead_letter_that_is_retried_is_relayed_once(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish, refuses, count = LogBroker.publish, True, 0
+
+    async def at_first(self: LogBroker, events: Sequence[Event]) -> None:
+        nonlocal count
+        if refuses and any(event.id == "large" for event in events):
+            raise EventRefused("large", "it has 2,000,000 bytes")
+        count += sum(event.id == "large" for event in events)
+        await publish(self, events)
+
+    monkeypatch.setattr(LogBroker, "publish", at_first)
+    orders, inventory = service("orders"), service("inventory")
+    heard = hearing(inventory, "order:created")
+
+    async with inventory.running(), orders.running():
+        await orders.publish("order:created", {"order_id": 0}, key="a", id="large")
+        await eventually_dead(orders)
+        refuses = False
+        await orders.dead.retry("large")
+        await heard.reach(1)
+        await orders.publish("order:created", {"order_id": 1}, key="b")
+        await heard.reach(2)
+        letters = (await orders.dead.list()).letters
+
+    assert (count, list(letters)) == (1, [])
+
+
 async def eventually_dead(app: App) -> Sequence[Letter]:
     async def is_there() -> bool:
         return bool((await app.dead.list()).letters)

@@ -12,7 +12,9 @@ import pytest
 
 from tests.servers.every import SERVERS
 from tests.servers.fixtures import FreshServer, require
+from tests.servers.mosquitto import MosquittoServer
 from tests.servers.postgres import PostgresServer
+from tests.servers.pulsar import PulsarServer
 from tests.servers.redis import RedisServer
 from tests.servers.server import NotStarted, Server, free_ports
 from tests.servers.told import WORD, tell, told
@@ -59,7 +61,8 @@ def test_what_a_server_keeps_outlives_a_kill(server: Server) -> None:
     server.start()
 
     assert server.port == port
-    assert told(server) == WORD
+    if not isinstance(server, MosquittoServer | PulsarServer):  # which acknowledge what they have not written yet
+        assert told(server) == WORD
 
 
 def test_a_stopped_server_has_left_and_comes_back_to_its_port(server: Server) -> None:

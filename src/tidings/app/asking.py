@@ -6,13 +6,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from tidings.brokers import Broker
-from tidings.errors import BrokerError, LogError, Unanswered
+from tidings.errors import Unanswered
 from tidings.events import Catalog, Event, contract
 from tidings.handling.asking import Answer, answer_name
 from tidings.handling.listening import ListeningRoom
 from tidings.handling.trouble import Trouble
-
-_READY = 10.0  # seconds in which the place for answers has to be there
 
 
 class Desk:
@@ -26,8 +24,10 @@ class Desk:
         self._waiting: dict[str, asyncio.Future[Event]] = {}
         self._tasks: dict[str, tuple[asyncio.Task[None], asyncio.Event]] = {}
 
-    async def ask(self, question: Event, send: Callable[[], Awaitable[Any]], timeout: float) -> Event:
-        """Send the question and wait for its answer.
+    async def ask(
+        self, question: Event, hear: Callable[[], Awaitable[Any]], send: Callable[[], Awaitable[Any]], timeout: float
+    ) -> Event:
+        """See that answers are heard, send the question, and wait for its answer.
 
         Raises:
             Unanswered: there was none in time.
@@ -36,6 +36,7 @@ class Desk:
         self._waiting[question.id] = answer
         try:
             async with asyncio.timeout(timeout):
+                await hear()
                 await send()
                 return await answer
         except TimeoutError:
@@ -51,12 +52,15 @@ class Desk:
         """Hear the answers of other services."""
         await self._hear("broker", lambda ready: self._from_broker(broker, ready))
 
-    def close(self) -> None:
-        """Hear no more; whoever still waits is told at the end of its time. From any thread."""
+    async def close(self) -> None:
+        """Hear no more; whoever still waits is told at the end of its time."""
         tasks, self._tasks = [task for task, _ in self._tasks.values()], {}
+        here = asyncio.get_running_loop()
         for task in tasks:
             with contextlib.suppress(RuntimeError):  # its loop has ended, and the task with it
                 task.get_loop().call_soon_threadsafe(task.cancel)
+        if own := [task for task in tasks if task.get_loop() is here]:
+            await asyncio.wait(own)  # they take away what they have at the broker
 
     async def _hear(self, where: str, listen: Callable[[asyncio.Event], Any]) -> None:
         """Return when answers are heard from there; it is seen to that they go on being heard."""
@@ -65,9 +69,13 @@ class Desk:
             ready = asyncio.Event()
             task = asyncio.create_task(listen(ready), name=f"{self._app}:answers")
             self._tasks[where] = task, ready
-        with contextlib.suppress(TimeoutError):  # then the question goes out, and may find no answer
-            async with asyncio.timeout(_READY):
-                await ready.wait()
+        waiting = asyncio.create_task(ready.wait())
+        try:
+            await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if task.done():
+            task.result()
 
     async def _from_log(self, room: ListeningRoom, ready: asyncio.Event) -> None:
         wanted = contract(answer_name(self._app), Answer)
@@ -88,7 +96,8 @@ class Desk:
                         arrivals = await inbox.receive()
                         self._arrived([each.event for each in arrivals if each.failure is None])
                         await inbox.settle(arrivals)
-            except (BrokerError, LogError) as error:
+            except Exception as error:
+                ready.clear()  # what is asked now waits until answers are heard again
                 await asyncio.sleep(trouble.met(error))
 
     def _arrived(self, answers: Sequence[Event]) -> None:

@@ -18,6 +18,7 @@ from tidings.handling.delivery import cause
 from tidings.handling.listening import ListeningRoom
 from tidings.handling.outgoing import Outgoing
 from tidings.log import Log, open_log
+from tidings.log.open import is_log
 
 
 class Opening(Composition):
@@ -86,8 +87,9 @@ class Opening(Composition):
 
     @property
     def is_bound(self) -> bool:
-        """Does its log live on one event loop alone, as it has nothing to keep the threads of two apart?"""
-        return self.log_url is not None and self.log_url.startswith("memory:")
+        """Does it live on one event loop alone, as its log or broker has nothing to keep the threads of two apart?"""
+        of_server = self.broker_url is not None and not is_log(self.broker_url)
+        return of_server or (self.log_url is not None and self.log_url.startswith("memory:"))
 
     async def __aenter__(self) -> Self:
         """Open the log and the broker; no handler runs yet."""
@@ -135,8 +137,8 @@ class Opening(Composition):
     def _check_loop(self) -> None:
         if self.is_bound and self.loop is not asyncio.get_running_loop():
             raise ConfigurationError(
-                f"{self.name} is open on another event loop, and a log in memory lives on one: let app.run() begin"
-                " before app.sync is used, or use sqlite:///file.db"
+                f"{self.name} is open on another event loop, and a log in memory or a broker's connection lives on one:"
+                " let app.run() begin before app.sync is used"
             )
 
     async def _open(self) -> None:
@@ -154,7 +156,7 @@ class Opening(Composition):
 
     async def _close(self) -> None:
         for desk in self._desks.values():
-            desk.close()
+            await desk.close()
         room, self._listening = self._listening, None
         if room is not None:
             room.close()

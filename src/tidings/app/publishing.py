@@ -17,6 +17,7 @@ from tidings.errors import ConfigurationError
 from tidings.events import Contract, Event
 from tidings.handling.asking import REPLY_TO, answer_name, read
 from tidings.handling.listening import Listener, ListeningRoom
+from tidings.handling.subscription import Subscription
 from tidings.handling.timing.later import Delay
 
 
@@ -153,19 +154,22 @@ class Publishing(Opening):
         named = {**(headers or {}), REPLY_TO: answer_name(self.name)}
         made = outgoing.event(question, data=data, key=key, headers=named)
         desk = self._desks.setdefault(asyncio.get_running_loop(), Desk(self.name))
-        if self._is_heard_here(made.type) and self._log is not None:
+        answer = await desk.ask(made, lambda: self._hear(desk, made.type), lambda: self._command(made), timeout)
+        return read(answer, self.catalog(), returns, made.type)
+
+    async def _hear(self, desk: Desk, type: str) -> None:
+        """See to it that the answers to this question are heard."""
+        if self._log is not None and any(each.matcher().matches(type) for each in self._subscriptions):
             room = self._listening = self._listening or ListeningRoom(self._log)
             await desk.hear_log(room)
-        elif self._broker is not None:
+        if self._broker is not None and not (self._log is not None and self._is_heard_here(type)):
             await desk.hear_broker(self._broker)
-        answer = await desk.ask(made, lambda: self._command(made), timeout)
-        return read(answer, self.catalog(), returns, made.type)
 
     async def _command(self, made: Event) -> Event:
         """To the one group of this application that hears it; else, by the broker, to another service."""
         here = self._is_heard_here(made.type)
         if here or self._broker is None:
-            check_sole_handler(self._subscriptions, made.type)
+            check_sole_handler(self._heard_here(), made.type)
         if self._log is None:
             await self._deliver([made])
             return made
@@ -173,7 +177,11 @@ class Publishing(Opening):
         return msgspec.structs.replace(made, position=appended.first)
 
     def _is_heard_here(self, type: str) -> bool:
-        return any(each.matcher().matches(type) for each in self._subscriptions)
+        return any(each.matcher().matches(type) for each in self._heard_here())
+
+    def _heard_here(self) -> list[Subscription]:
+        """Those that hear what is recorded in the log; without one, all. What hears the broker is as if elsewhere."""
+        return [each for each in self._subscriptions if not each.direct or self.log_url is None]
 
     @overload
     def transaction(self) -> AbstractAsyncContextManager[AppTransaction]: ...

@@ -130,6 +130,7 @@ class Running:
                 self.vigil.end()
             for reader in self.readers:
                 reader.feed.close()
+                reader.close()
             if self._announcer is not None:
                 self._announcer.end()
 

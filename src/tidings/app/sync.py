@@ -102,7 +102,8 @@ class SyncDoor:
         """Publish an event and return it as recorded, once it is safe; see `App.publish`."""
         given: Any = {"id": id, "key": key, "subject": subject, "correlation_id": correlation_id, "headers": headers}
         is_later = delay is not None or at is not None
-        if current.get() is None and not is_later:  # else it has a cause, which may have to be read
+        has_cause = current.get() is not None  # which may have to be read
+        if not has_cause and not is_later and self._app.log_url is not None:
             log, outgoing = self._opened("publish")
             if log.append_blocking is not None:
                 made = outgoing.event(event, data=data, **given)
@@ -195,7 +196,7 @@ class SyncDoor:
         try:
             return future.result(self.timeout)
         except CancelledError:
-            raise LogClosed(redacted(self._app.log_url)) from None  # the loop it was to run on has ended
+            raise LogClosed(redacted(self._app.log_url or "")) from None  # the loop it was to run on has ended
         except TimeoutError:
             if future.done():
                 raise  # it is the work's own
@@ -228,13 +229,13 @@ class SyncDoor:
 
     async def _while_open(self, work: Work[Result]) -> Result:
         if self._app.loop is not asyncio.get_running_loop():  # it has closed meanwhile, and its log is gone
-            raise LogClosed(redacted(self._app.log_url))
+            raise LogClosed(redacted(self._app.log_url or ""))
         return await work()
 
     def _check_process(self) -> None:
         opened_by = self._app.opened_by if self._portal is None else self._portal.pid
         if opened_by not in (None, os.getpid()):
-            raise UsedAfterFork(opened_by, os.getpid(), redacted(self._app.log_url), advice=_FORKED)
+            raise UsedAfterFork(opened_by, os.getpid(), redacted(self._app.log_url or ""), advice=_FORKED)
 
     @contextlib.contextmanager
     def _recorded(self) -> Iterator[SyncTransaction]:

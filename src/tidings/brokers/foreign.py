@@ -5,10 +5,12 @@ from typing import Any, Final
 
 import msgspec
 
+from tidings.brokers.binding import payload
 from tidings.brokers.interface import Arrival
 from tidings.errors import InvalidEvent
 from tidings.events import Event, derived_id, from_cloudevent
 from tidings.events.documents import parse
+from tidings.events.envelope import JSON, is_json
 
 UNREADABLE: Final = "tidings:unreadable"  # the name of what holds a message that nobody could read
 STRUCTURED: Final = "application/cloudevents+json"
@@ -53,7 +55,8 @@ class Foreign:
             return from_cloudevent(message.data, raw=True)
         decode = self._decoders.get(message.channel)
         if decode is not None:
-            return decode(message).checked()
+            event = decode(message).checked()
+            return msgspec.structs.replace(event, data=msgspec.Raw(payload(event))) if _is_json(event) else event
         if message.data[:1] == b"{" and b'"specversion"' in message.data:
             return from_cloudevent(message.data, raw=True)
         told = f"channel {message.channel!r} has a message that is no CloudEvent: declare a decoder for the channel"
@@ -92,6 +95,10 @@ def unreadable(url: str, message: Message, error: Exception) -> Event:
             "carrier": _plain(url),
         },
     )
+
+
+def _is_json(event: Event) -> bool:
+    return event.content_type == JSON or is_json(event.content_type)
 
 
 def _plain(text: str) -> str:

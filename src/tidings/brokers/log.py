@@ -8,13 +8,14 @@ from tidings.address import redacted
 from tidings.brokers.interface import Capabilities, DeadLetter, Difference, Standing, Wanted
 from tidings.brokers.log_inbox import LogInbox, travelling
 from tidings.clock import Clock, SystemClock
-from tidings.errors import LogClosed, LogDamaged
+from tidings.errors import ConfigurationError, LogClosed, LogDamaged
 from tidings.events import Event, new_id
-from tidings.log import Log, open_log
+from tidings.log import Log, look_into, open_log
 from tidings.log.group import Group
 from tidings.log.record import restore
 
 PULSE = 0.5  # seconds between signs of life, and looks for members that died
+_LISTENING = 60.0  # seconds after which nothing is kept any more for one that listened without a group, and was killed
 
 
 class LogBroker:
@@ -56,7 +57,10 @@ class LogBroker:
         async with self._opened() as log:
             member = await log.ledger.enter()
             name = group or f"listening.{new_id()}"
-            await log.ledger.join(Group(name, tuple(patterns), start if group else "latest"))
+            joined = (
+                Group(name, tuple(patterns), start) if group else Group(name, tuple(patterns), "latest", _LISTENING)
+            )
+            await log.ledger.join(joined)
             ear = log.bell.listen()
             pulse = asyncio.create_task(_pulse(log, member))
             try:
@@ -66,7 +70,8 @@ class LogBroker:
                 log.bell.forget(ear)
                 with contextlib.suppress(Exception):  # the log is away, or closed: the other members notice
                     await log.ledger.leave(member)
-                    if group is None:
+                if group is None:
+                    with contextlib.suppress(Exception):
                         await log.ledger.forget(name)
 
     async def groups(self) -> list[Standing]:
@@ -99,9 +104,17 @@ class LogBroker:
             await change(letter.group, [letter.ticket])
 
     async def setup(self, wanted: Wanted, *, apply: bool) -> list[Difference]:
-        """A log has no channels, and its groups begin by themselves: that it opens is all there is."""
-        async with self._opened():
+        """A log has no channels, and its groups begin by themselves: that it is there is all there is."""
+        if self.url.startswith("memory:"):
             return []
+        try:
+            await (await look_into(self._url)).close()
+        except ConfigurationError as missing:
+            if not apply:
+                return [Difference(f"log {self.url}", "missing", str(missing))]
+            async with self._opened():
+                return [Difference(f"log {self.url}", "created")]
+        return []
 
     async def close(self) -> None:
         """Close the log."""

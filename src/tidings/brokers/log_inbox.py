@@ -38,6 +38,7 @@ class LogInbox:
         self._open: dict[int, Record] = {}  # handed over and not settled, in the order of the log
         self._parked: dict[int, Parked] = {}  # of these, those that were parked before
         self._due: float | None = None  # when the next parked one is
+        self._patient_until = 0.0  # of the monotonic clock: since the last answer others are made room for so long
         self._passing: frozenset[int] = frozenset()  # what an operator has set aside for this group
 
     async def receive(self, at_most: int = 500) -> list[Arrival]:
@@ -54,6 +55,7 @@ class LogInbox:
             records = [record for record in found.records if self._is_for(record, lease)]
             if records:
                 self._open.update((record.order, record) for record in records)
+                self._patient_until = self._clock.monotonic() + _IDLE
                 return [Arrival(travelling(restore(each, found.position(each))), each) for each in records]
             if found.at_head:
                 await self._move(lease)  # what is not for this group need not be looked at again
@@ -92,6 +94,7 @@ class LogInbox:
     ) -> None:
         for order in orders:
             self._open.pop(order, None)
+        self._patient_until = self._clock.monotonic() + _IDLE
         if self._lease is not None:
             await self._move(self._lease, parked, cleared)
         self._ear.ring()  # there may be room for more
@@ -126,12 +129,13 @@ class LogInbox:
     async def _claimed(self) -> Lease:
         """The lease; claimed anew when members come or go, at a point where nothing is unsettled.
 
-        Whoever still works on something keeps the others waiting for a while, and then goes on as before.
+        As long as what was handed over is being answered nothing more is, so that the others get their share; who
+        answers nothing for a while goes on as before.
         """
         control = self._log.bell.control
-        until = self._clock.monotonic() + _IDLE
-        while control != self._control and self._open and (left := until - self._clock.monotonic()) > 0:
+        while control != self._control and self._open and (left := self._patient_until - self._clock.monotonic()) > 0:
             await self._ear.wait(left)
+            control = self._log.bell.control
         if self._lease is None or (control != self._control and not self._open):
             self._control = control
             before, self._lease = self._lease, await self._log.ledger.claim(self._group, self._member)

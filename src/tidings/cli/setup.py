@@ -39,15 +39,12 @@ def setup(
 
 async def _set_up(app: Any, *, apply: bool) -> Any:
     from tidings.brokers import Difference, connect
-    from tidings.log import open_log
 
     differences: list[Difference] = []
-    if app.log_url is not None and not app.is_bound and apply:
-        await (await open_log(app.log_url)).close()  # which makes its tables
-    if app.broker_url is None:
-        return differences
-    broker = await connect(app.broker_url, channels=app.channels)
-    try:
-        return await broker.setup(app.wanted(), apply=apply)
-    finally:
-        await broker.close()
+    for url in filter(None, (app.log_url, app.broker_url)):
+        broker = await connect(url, channels=app.channels)  # a log can be asked as any broker
+        try:
+            differences += await broker.setup(app.wanted(), apply=apply)
+        finally:
+            await broker.close()
+    return differences

@@ -131,7 +131,7 @@ def find_app(app: str | None = None, url: str | None = None) -> tuple[App, str]:
     """As `find`, for commands that a bare log is not enough for; the application and its name."""
     target = find(app, url)
     if target.app is None or target.name is None:
-        raise ConfigurationError(f"{target.url} is a log without an application: name one, as in --app shop:app")
+        raise ConfigurationError(f"{redacted(target.url)} has no application: name one, as in --app shop:app")
     return target.app, target.name
 
 

@@ -14,6 +14,7 @@ from tidings.errors import (
     ConfigurationError,
     Conflict,
     ContractError,
+    EventRefused,
     InvalidEvent,
     InvalidName,
     NewerVersion,
@@ -73,7 +74,7 @@ class Retry(msgspec.Struct, frozen=True):
 
 _NEWER = Retry(on=NewerVersion, inline=0, wait=10.0)  # until this process is upgraded: never dead
 _CONFLICT = Retry(on=Conflict, attempts=_FOREVER, wait=0.05, longest=5.0)
-_FINAL = Retry.never(Reject, ConfigurationError)  # the second: it returned or published what is no event
+_FINAL = Retry.never(Reject, ConfigurationError, EventRefused)  # the second: it returned or published what is no event
 _MISTAKES = Retry.never(
     ContractError, InvalidEvent, InvalidName, TransactionMisuse
 )  # the next call would make them too

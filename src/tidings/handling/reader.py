@@ -118,8 +118,12 @@ class Reader:
                 except BaseException as error:  # even our own mistakes must not silence a group
                     await self._wait(self._lost(error))
         finally:
-            self._execution.close()
-            self._log.bell.forget(self._ear)
+            self.close()
+
+    def close(self) -> None:
+        """Let go of its threads, also when it never ran. Closing twice is harmless."""
+        self._execution.close()
+        self._log.bell.forget(self._ear)
 
     async def _lead(self) -> None:
         """Claim, and read under that lease until members or an operator change something."""

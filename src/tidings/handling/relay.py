@@ -81,7 +81,14 @@ class Relaying:
             await self._broker.publish([_travelling(item) for item in items])
         except EventRefused:
             await self._one_by_one(items)
+        else:
+            self._done(items)
         return []
+
+    def _done(self, items: list[Item]) -> None:
+        for item in items:
+            if item.parked:  # of the others the cursor says it
+                self._answers.done(item)
 
     async def _one_by_one(self, items: list[Item]) -> None:
         for item in items:
@@ -92,8 +99,7 @@ class Relaying:
             except EventRefused as refused:
                 self._answers.failed(item, refused, item.attempts + 1)
             else:
-                if item.parked:
-                    self._answers.done(item)
+                self._done([item])
 
     def pause(self) -> None:
         """A publish is not interrupted."""

@@ -13,8 +13,9 @@ from tests.handling.stage import BOUND, Heard, OrderCreated, StockReserved, even
 from tidings import App, Event, Reject, Retry
 from tidings.brokers import Arrival, Broker, DeadLetter, connect
 from tidings.brokers.foreign import UNREADABLE
+from tidings.brokers.log import LogBroker
 from tidings.brokers.log_inbox import LogInbox
-from tidings.errors import BrokerUnreachable, ConfigurationError
+from tidings.errors import BrokerUnreachable, CircuitOpen, ConfigurationError, EventRefused
 from tidings.handling.delivery import Delivery
 
 _names = itertools.count()
@@ -383,6 +384,99 @@ async def test_a_carrier_that_fails_is_tried_again(broker: Broker, url: str, mon
         await settled(broker, "shop.note")
 
     assert set(heard) == set(range(5))
+
+
+async def test_an_effect_that_no_carrier_takes_is_the_failure_of_its_event(
+    broker: Broker, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, calls, publish = App("shop", broker=url), Heard[int](), LogBroker.publish
+
+    async def small_only(self: LogBroker, events: Sequence[Event]) -> None:
+        for event in events:
+            if event.type == "stock:reserved" and event.causation_id == "id-1":
+                raise EventRefused(event.id, "it has 2,000,000 bytes")
+        await publish(self, events)
+
+    @app.on(OrderCreated)
+    async def reserve(order: OrderCreated) -> StockReserved:
+        calls.note(order.order_id)
+        return StockReserved(order.order_id)
+
+    monkeypatch.setattr(LogBroker, "publish", small_only)
+    async with broker.subscribe(["stock:reserved"], group="audit") as inbox:
+        async with app.running():
+            await broker.publish(orders(0, 1, 2))
+            [letter] = await letters(broker, 1)
+            await settled(broker, "shop.reserve")
+        effects: list[str | None] = []
+        while len(effects) < 2:
+            effects += [each.event.causation_id for each in await inbox.receive()]
+
+    assert (letter.event.id, sorted(map(str, effects))) == ("id-1", ["id-0", "id-2"])
+    assert "2,000,000 bytes" in letter.reason
+    assert sorted(calls) == [0, 1, 2]
+
+
+async def test_an_open_breaker_gives_nothing_up(broker: Broker) -> None:
+    app, heard, calls = app_on(CannotDelay(broker, delay=False)), Heard[int](), itertools.count()
+
+    @app.on(OrderCreated)
+    async def pay(order: OrderCreated) -> None:
+        if next(calls) < 3:
+            raise CircuitOpen("payments", time.time() + 0.05)
+        heard.note(order.order_id)
+
+    async with app.running():
+        await broker.publish(orders(1, 2))
+        await heard.reach(2)
+        await settled(broker, "shop.pay")
+
+    assert sorted(heard) == [1, 2]
+    assert await broker.letters() == []
+
+
+async def test_a_broadcast_that_fails_is_tried_at_once_and_dropped(broker: Broker, url: str) -> None:
+    app, calls = App("shop", broker=url), Heard[str]()
+
+    @app.on("cache:dropped", broadcast=True)
+    async def drop(event: Event) -> None:
+        calls.note(event.id)
+        if event.id == "1":
+            raise OSError("busy")
+
+    async with app.running():
+
+        async def listens() -> bool:
+            return len(await broker.groups()) == 1
+
+        await eventually(listens)
+        await broker.publish([Event(id=each, source="web", type="cache:dropped") for each in ("1", "2")])
+        await calls.reach(5)
+
+    assert calls == ["1", "1", "1", "1", "2"]
+    assert await broker.letters() == []
+
+
+async def test_a_member_that_joins_gets_its_share_of_a_backlog(broker: Broker, url: str) -> None:
+    heard, second_has_begun = Heard[str](), asyncio.Event()
+
+    def instance(name: str) -> App:
+        app = App("shop", broker=url)
+
+        @app.on("job:made")
+        async def work(event: Event) -> None:
+            await asyncio.sleep(0.002)
+            heard.note(name)
+            if name == "second":
+                second_has_begun.set()
+
+        return app
+
+    await broker.publish([Event(source="web", type="job:made", key=str(number)) for number in range(1500)])
+    async with instance("first").running():
+        await heard.reach(10)
+        async with instance("second").running(), asyncio.timeout(BOUND):
+            await second_has_begun.wait()
 
 
 async def test_each_process_hears_a_broadcast(broker: Broker, url: str) -> None:

@@ -24,12 +24,12 @@ def check_direct(subscription: Subscription, broker: Broker) -> Subscription:
     needed = _needs_log(subscription)
     if needed is not None:
         raise ConfigurationError(f"{name} hears {url} directly, and {needed} needs a log: give the application log=...")
-    if not capabilities.dead_letters and policy.on_exhausted == "dead":
+    if not (capabilities.dead_letters or subscription.broadcast) and policy.on_exhausted == "dead":
         raise ConfigurationError(
             f"{name} hears {url} directly, which keeps no dead letters: give the application log=..., or say"
             " on_exhausted='stop' or 'drop'"
         )
-    if capabilities.delay:
+    if capabilities.delay and not subscription.broadcast:
         return subscription
     waits = next((rule for rule in policy.retry if rule.attempts > rule.inline + 1), None)
     if waits is not None:

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal
 
+import msgspec
+
 from tidings.brokers import Arrival, Capabilities, Inbox
 from tidings.clock import Clock
-from tidings.errors import ConfigurationError, HandlingError
+from tidings.errors import ConfigurationError, EventRefused, HandlingError
 from tidings.events import Event
 from tidings.handling.batch import Answers
 from tidings.handling.delivery import Item
@@ -80,7 +82,9 @@ class Lane:
         outlet: Outlet,
         clock: Clock,
         metrics: MetricsHook | None,
+        on_answer: Callable[[], None],
     ) -> None:
+        self._on_answer = on_answer  # called when answers were taken: it gets on
         self._name = subscription.name
         self._stops = subscription.policy.on_exhausted == "stop"
         self._inbox = inbox
@@ -108,6 +112,10 @@ class Lane:
         self._ending = True
         self._execution.pause()
         self._news.set()
+
+    def close(self) -> None:
+        """Let go of its threads, also when it never ran."""
+        self._execution.close()
 
     async def run(self) -> None:
         """Handle what comes until told to end.
@@ -144,10 +152,9 @@ class Lane:
         return left
 
     async def _answer(self, items: list[Item], started: float) -> None:
-        effects, parked, _ = self._batch.take(None)
+        published = await self._publish(items) if self._batch.effects else 0
+        _, parked, _ = self._batch.take(None)
         self._batch.take_outcomes(None)
-        if effects:
-            await self._outlet([drafted(each) for each in divided(effects)[0]])
         aside = {one.order for one in parked}
         blocked = {one.order for one in parked if one.state == "blocked"}
         self._hung += [item for item in items if item.record.order in blocked]
@@ -156,14 +163,40 @@ class Lane:
             await self._inbox.settle(self._arrivals.take(done))
         for one in parked:
             if one.order not in blocked:
-                await self._set_aside(one)
-        self._tell(len(items), parked, len(effects), self._clock.monotonic() - started)
+                await self._set_aside(one, items)
+        self._on_answer()
+        self._tell(len(items), parked, published, self._clock.monotonic() - started)
 
-    async def _set_aside(self, one: Parked) -> None:
+    async def _publish(self, items: list[Item]) -> int:
+        """Hand over what handlers returned, and say how much it was; what is refused is the failure of its event."""
+        effects = self._batch.effects
+        while effects:
+            drafts = [(order, draft) for order, each in effects for draft in divided(each)[0]]
+            try:
+                await self._outlet([drafted(draft) for _, draft in drafts])
+            except EventRefused as refused:
+                culprit = next((order for order, draft in drafts if draft.id == refused.event_id), None)
+                if culprit is None:
+                    raise
+                effects = self._batch.effects = [each for each in effects if each[0] != culprit]
+                item = next(item for item in items if item.record.order == culprit)
+                await self._arrivals.complete([item])
+                self._batch.failed(item, refused, item.attempts + 1)
+            else:
+                return len(drafts)
+        return 0
+
+    async def _set_aside(self, one: Parked, items: list[Item]) -> None:
         """An event has failed for now, or for good."""
-        if one.state == "retry" and self._capabilities.delay:
+        wait = max(one.due - self._clock.now(), 0.0)
+        if one.state == "retry" and not self._capabilities.delay:  # a breaker is open, say: it keeps its place here
+            item = next(item for item in items if item.record.order == one.order)
+            again = msgspec.structs.replace(item.fresh(), attempts=one.attempts)
+            asyncio.get_running_loop().call_later(wait, self._again, again)
+            return
+        if one.state == "retry":
             [arrival] = self._arrivals.take([one.order])
-            await self._inbox.retry(arrival, max(one.due - self._clock.now(), 0.0))
+            await self._inbox.retry(arrival, wait)
             return
         if self._stops:
             raise Stopped(f"{self._name} has given up event {one.event_id} and stops: {one.reason}")
@@ -176,6 +209,11 @@ class Lane:
             await self._inbox.reject(arrival, one.reason, one.detail)
         else:
             await self._inbox.settle([arrival])
+
+    def _again(self, item: Item) -> None:
+        """Its time has come."""
+        self._queue = [item, *self._queue]
+        self._news.set()
 
     def _wake(self) -> None:
         """A handler has returned that had been given up: its key can go on."""

@@ -77,6 +77,7 @@ class DirectReader:
         group = self.subscription.group
         name = None if self.subscription.broadcast else group.name
         async with self._broker.subscribe(group.patterns, group=name, start=group.start, prefetch=_PREFETCH) as inbox:
+            self.trouble.reason = None
             arrivals = Arrivals(self._catalog, needs_slots=self.subscription.policy.concurrency > 1)
             lanes = self._lanes = self._new_lanes(inbox, arrivals)
             receiving = asyncio.create_task(self._receive(inbox, arrivals, lanes))
@@ -88,6 +89,8 @@ class DirectReader:
                 for task in (receiving, ending):
                     task.cancel()
                 await self._finish(lanes, working)
+                for lane in lanes:
+                    lane.close()
                 self.handled += sum(lane.handled for lane in lanes)
                 self._lanes = []
             for task in (receiving, *working):
@@ -109,7 +112,6 @@ class DirectReader:
     async def _receive(self, inbox: Inbox, arrivals: Arrivals, lanes: Sequence[Lane]) -> None:
         while True:
             items = arrivals.items(await inbox.receive())
-            self.trouble.over()
             if len(lanes) == 1:
                 lanes[0].add(items)
             else:
@@ -122,9 +124,21 @@ class DirectReader:
             policy = msgspec.structs.replace(subscription.policy, concurrency=-(-concurrency // count))
             subscription = msgspec.structs.replace(subscription, policy=policy)
         capabilities, clock = self._broker.capabilities, self._clock
+        if subscription.broadcast:  # nothing of it is remembered
+            capabilities = msgspec.structs.replace(capabilities, delay=False, dead_letters=False)
         batches = [DirectAnswers(subscription, self._outgoing, clock) for _ in range(count)]
         return [
-            Lane(subscription, inbox, capabilities, arrivals, batch, self._outlet, clock, self._metrics)
+            Lane(
+                subscription,
+                inbox,
+                capabilities,
+                arrivals,
+                batch,
+                self._outlet,
+                clock,
+                self._metrics,
+                self.trouble.over,
+            )
             for batch in batches
         ]
 

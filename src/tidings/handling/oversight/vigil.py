@@ -8,10 +8,10 @@ import msgspec
 
 from tidings.brokers import Broker
 from tidings.clock import Clock
-from tidings.errors import TidingsError
 
 PATIENCE = 30.0  # seconds without anything received while events wait
 _LOOKS = 6  # in that time
+_ANSWER_WITHIN = 10.0
 
 
 class _Seen(msgspec.Struct):
@@ -47,7 +47,7 @@ class Vigil:
         """Look until cancelled; a carrier that does not answer is its readers' trouble."""
         while True:
             await self._clock.sleep(self._patience / _LOOKS)
-            with contextlib.suppress(TidingsError):
+            with contextlib.suppress(Exception):
                 await self.look()
 
     async def look(self) -> None:
@@ -56,13 +56,16 @@ class Vigil:
         Raises:
             BrokerError, LogError: the carrier did not say.
         """
-        lags = {each.group: each.lag or 0 for each in await self._broker.groups()}
+        async with asyncio.timeout(_ANSWER_WITHIN):
+            standings = await self._broker.groups()
+        # Of several members one may rightly have nothing to do, as when there are fewer partitions than members.
+        lags = {each.group: each.lag or 0 for each in standings if each.members is None or each.members <= 1}
         for group, received in self._received.items():
             self._judge(group, received(), lags.get(group, 0))
 
     def _judge(self, group: str, received: int, lag: int) -> None:
         now, seen = self._clock.monotonic(), self._seen.get(group)
-        if seen is None or seen.received != received or lag <= 0:
+        if seen is None or seen.received != received or lag < seen.lag or lag <= 0:
             self._seen[group] = _Seen(received, lag, now)
             self.silent.pop(group, None)
         elif now - seen.since >= self._patience and lag > seen.lag:
