@@ -29,7 +29,7 @@ def test_the_places_are_asked_in_order(tidings: Tidings, folder: Path) -> None:
     assert source_of_app(tidings, "--app", "shop:app") == "shop:app"
     assert source_of_app(tidings, "--app", "shop") == "shop:app"
     bare = tidings("describe", TIDINGS_URL="sqlite:///orders.db")
-    assert "sqlite:///orders.db is a log without an application" in bare.stderr
+    assert "sqlite:///orders.db has no application" in bare.stderr
     assert tidings("describe", "--app", "shop:app", TIDINGS_URL="sqlite:///orders.db").returncode == 0
 
 

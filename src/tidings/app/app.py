@@ -152,6 +152,7 @@ class App(Publishing):
                 await sources.start(self)
                 yield self
             finally:
+                sources.end()  # now: a task that is cancelled before it begins would end nobody
                 async with asyncio.TaskGroup() as stopping:  # at once: both have the same time
                     stopping.create_task(sources.stop(self.drain))
                     await self._stop(running, hearing)
@@ -233,10 +234,18 @@ class App(Publishing):
             )
 
     async def _stop(self, running: Running | None, hearing: Hearing | None) -> None:
-        try:
-            await asyncio.gather(*[each.stop(self.drain) for each in (running, hearing) if each is not None])
+        until = self.clock.monotonic() + self.drain
+        if hearing is not None:
+            hearing.end()
+        try:  # awaited here and in no task of its own: one that is cancelled before it begins would stop nobody
+            if running is not None:
+                await running.stop(self.drain)
         finally:
-            self._running = self._hearing = self._supervision = None
+            try:
+                if hearing is not None:
+                    await hearing.stop(max(until - self.clock.monotonic(), 0.0))
+            finally:
+                self._running = self._hearing = self._supervision = None
 
     async def _prepare(self) -> None:
         for each in self._subscriptions:

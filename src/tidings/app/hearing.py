@@ -52,15 +52,22 @@ class Hearing:
             self._broker, {each.subscription.name: each.count for each in self.readers}, self._clock
         )
 
-    async def stop(self, drain: float) -> None:
-        """Receive no more, and answer what is in hand, for at most `drain` seconds; the rest comes again."""
+    def end(self) -> None:
+        """Receive no more."""
         if self.vigil is not None:
             self.vigil.end()
         for reader in self.readers:
             reader.stop()
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=drain)
+
+    async def stop(self, drain: float) -> None:
+        """Receive no more, and answer what is in hand, for at most `drain` seconds; the rest comes again."""
+        self.end()
+        late = set(self._tasks)
+        try:
+            if late:
+                _, late = await asyncio.wait(late, timeout=drain)
+        finally:
             for task in late:
                 task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=_LEAVING)
+        if late:
+            await asyncio.wait(late, timeout=_LEAVING)

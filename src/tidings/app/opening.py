@@ -86,10 +86,14 @@ class Opening(Composition):
         return self._outgoing
 
     @property
+    def is_in_memory(self) -> bool:
+        """Is its log in the memory of one process?"""
+        return self.log_url is not None and self.log_url.startswith("memory:")
+
+    @property
     def is_bound(self) -> bool:
         """Does it live on one event loop alone, as its log or broker has nothing to keep the threads of two apart?"""
-        of_server = self.broker_url is not None and not is_log(self.broker_url)
-        return of_server or (self.log_url is not None and self.log_url.startswith("memory:"))
+        return self.is_in_memory or (self.broker_url is not None and not is_log(self.broker_url))
 
     async def __aenter__(self) -> Self:
         """Open the log and the broker; no handler runs yet."""

@@ -100,7 +100,8 @@ class Running:
             orphan_after = min(group.orphan_after, self._orphan_after)
             await self._log.ledger.join(msgspec.structs.replace(group, orphan_after=orphan_after))
         await self._log.ledger.pulse(self._member)  # whoever died before us frees its lanes now
-        self.readers = [reader for each in self._subscriptions for reader in await self._readers(each)]
+        for each in self._subscriptions:  # one by one, so that a start that is cut short knows whom to close
+            self.readers += await self._readers(each)
         if self._broker is not None:
             for each in self._subscriptions:
                 warn_of_order(each, self._channels, self._broker)

@@ -89,10 +89,15 @@ class Sources:
         if self._tasks:
             await asyncio.sleep(0)
 
+    def end(self) -> None:
+        """Take nothing more. Saying it twice is harmless: who is ending is not disturbed at it."""
+        for task in self._tasks:
+            if not task.cancelling():
+                task.cancel()
+
     async def stop(self, within: float) -> None:
         """Take nothing more; what a source has in hand it may publish, for at most `within` seconds."""
-        for task in self._tasks:
-            task.cancel()
+        self.end()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=within)
 

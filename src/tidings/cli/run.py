@@ -31,7 +31,7 @@ def run(
         raise ConfigurationError(f"{name} has no handlers: give it one with @app.on, there is nothing to run")
     if reload and find_spec("watchfiles") is None:
         raise MissingExtra("cli", "--reload")
-    if workers > 1 and found.is_bound:
+    if workers > 1 and found.is_in_memory:
         raise ConfigurationError(
             f"{name} has its log in memory, which {workers} processes cannot share: use sqlite:///"
         )

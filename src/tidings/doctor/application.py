@@ -45,14 +45,14 @@ def broker_is_the_log(facts: Facts) -> Iterable[Finding]:
 
 def log_is_in_memory(facts: Facts) -> Iterable[Finding]:
     """It ends with its process, and no other process sees it."""
-    if facts.app is not None and facts.app.is_bound:
+    if facts.app is not None and facts.app.is_in_memory:
         what = "its log is in memory: it ends with the process, and neither a second worker nor a command can see it"
         yield note(facts.app.name, what, f"App({facts.app.name!r}, 'sqlite:///{facts.app.name}.db') keeps it")
 
 
 def handler_needs_sql(facts: Facts) -> Iterable[Finding]:
     """A handler takes tx, and the log has no SQL: it does not start."""
-    if facts.app is not None and facts.app.is_bound:
+    if facts.app is not None and facts.app.is_in_memory:
         for each in facts.app.subscriptions:
             if each.form.uses_tx:
                 yield error(
