@@ -76,7 +76,8 @@ class Relaying:
             BrokerError, LogError: the carrier did not take them all; they are published again.
         """
         self.left = items
-        items = [item for item in items if not self._answers.must_wait(item)]
+        if self._answers.is_holding:
+            items = [item for item in items if not self._answers.must_wait(item)]
         try:
             await self._broker.publish([_travelling(item) for item in items])
         except EventRefused:
@@ -86,8 +87,8 @@ class Relaying:
         return []
 
     def _done(self, items: list[Item]) -> None:
-        for item in items:
-            if item.parked:  # of the others the cursor says it
+        if items and items[0].parked:  # all of them are, or none; of the others the cursor says it
+            for item in items:
                 self._answers.done(item)
 
     async def _one_by_one(self, items: list[Item]) -> None:
