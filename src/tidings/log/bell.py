@@ -19,6 +19,8 @@ class Counters(NamedTuple):
 
     def latest(self, other: "Counters") -> "Counters":
         """The higher one of each."""
+        if self == other:
+            return self
         return Counters(max(self.control, other.control), max(self.timers, other.timers))
 
 

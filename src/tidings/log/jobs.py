@@ -12,18 +12,30 @@ Run = Callable[..., Any]  # (session, *, careful) -> result
 class Job:
     """Work for the writer, and the future that waits for it: of the running event loop, or of a plain thread."""
 
-    __slots__ = ("abandoned", "essential", "exclusive", "future", "loop", "run", "weight")
+    __slots__ = ("_future", "abandoned", "essential", "exclusive", "loop", "run", "weight")
 
     def __init__(
         self, run: Run, *, weight: int = 1, exclusive: bool = False, essential: bool = False, plain: bool = False
     ) -> None:
         self.loop = None if plain else asyncio.get_running_loop()
-        self.future: asyncio.Future[Any] | Future[Any] = Future() if self.loop is None else self.loop.create_future()
+        self._future: asyncio.Future[Any] | Future[Any] | None = None
         self.run = run
         self.weight = weight
         self.exclusive = exclusive  # runs user code: alone in its transaction
         self.essential = essential  # an answer: may use the reserve when the disk is full
         self.abandoned = False
+
+    @property
+    def future(self) -> "asyncio.Future[Any] | Future[Any]":
+        """Waits for the job; ask for it before another thread can see the job. One that runs at once needs none."""
+        if self._future is None:
+            self._future = Future() if self.loop is None else self.loop.create_future()
+        return self._future
+
+    @property
+    def is_unwanted(self) -> bool:
+        """Does nobody wait for it any more?"""
+        return self.abandoned or (self._future is not None and self._future.cancelled())
 
 
 def tell(jobs: Sequence[Job], outcomes: Sequence[Any]) -> None:

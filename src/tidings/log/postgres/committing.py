@@ -79,7 +79,7 @@ class Committer:
         return [place(outcome, session.life) for outcome in outcomes]
 
     def _run(self, job: Job, session: Session, *, careful: bool) -> Any:
-        if job.abandoned or job.future.cancelled():
+        if job.is_unwanted:
             return None
         before = session.writes
         try:

@@ -33,12 +33,13 @@ class Writer:
 
     def submit(self, job: Job) -> Any:
         """Queue `job`; its future gives what `run` returned once that is committed."""
+        future = job.future
         with self._gate:
             if self._closed:
                 raise LogClosed(self._where)
             line = self._worker() if job.exclusive else self._plain
             line.put(job)
-        return job.future
+        return future
 
     def run(self, job: Job, timeout: float | None = None) -> Any:
         """Run a `plain` job and wait for it.

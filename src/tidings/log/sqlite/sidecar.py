@@ -26,6 +26,7 @@ from tidings.log.sqlite.forking import stays_with_parent
 
 _HEAD = struct.Struct("<I8sQQQ")  # epoch, mark, tip, recorded_at, control; then a checksum: all an older tidings knows
 _MORE = struct.Struct("<Q")  # timers; then a checksum of both parts, the first one's checksum left out
+_CHECKSUM = struct.Struct("<I")
 _HEAD_SIZE, _WHOLE_SIZE = _HEAD.size + 4, _HEAD.size + 4 + _MORE.size + 4
 _CLOSED = -1
 _LOCK = struct.Struct("<QQ")
@@ -62,6 +63,8 @@ class Sidecar:
                 raise LogReadOnly(str(database)) from error
             raise
         self.counters = Counters()
+        self._written = b""  # the head record as this process wrote it last
+        self._weight = 0  # what was written since the last checkpoint, by all processes, when the lock was taken
         stays_with_parent(self)
 
     def again(self) -> Self:
@@ -87,13 +90,13 @@ class Sidecar:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        self._sign(os.getpid())
+        self._sign()
         return True
 
     def lock(self) -> None:
         """Take the writers' lock; blocks, in the order of asking."""
         fcntl.flock(self._lock, fcntl.LOCK_EX)
-        self._sign(os.getpid())
+        self._sign()
 
     def unlock(self) -> None:
         """Let the next writer in."""
@@ -105,9 +108,11 @@ class Sidecar:
         return int.from_bytes(raw, "little") if len(raw) == 8 else None
 
     def add_weight(self, weight: int, limit: int) -> bool:
-        """Count what was written since the last checkpoint, by all processes; True, and from zero again, at `limit`."""
-        raw = os.pread(self._lock, _LOCK.size, 0)
-        total = (_LOCK.unpack(raw)[1] if len(raw) == _LOCK.size else 0) + weight
+        """Count what was written since the last checkpoint, by all processes; True, and from zero again, at `limit`.
+
+        Call it once, under the writers' lock.
+        """
+        total = self._weight + weight
         due = total >= limit
         os.pwrite(self._lock, _LOCK.pack(os.getpid(), 0 if due else total), 0)
         return due
@@ -116,14 +121,21 @@ class Sidecar:
         """The head record, or None when there is none, or one being written."""
         return _head(os.pread(self._bell, _WHOLE_SIZE, 0))
 
+    def heard(self) -> Counters:
+        """The counters of changes, with what other processes have raised them to."""
+        raw = os.pread(self._bell, _WHOLE_SIZE, 0)
+        if raw != self._written and (head := _head(raw)) is not None:
+            self.counters = self.counters.latest(head.counters)
+        return self.counters
+
     def write_head(self, head: Head) -> None:
         """Ring the bell with what was committed. A full disk keeps it silent; the readers' slow look finds the news."""
         first = _HEAD.pack(head.epoch, head.mark.encode(), head.tip, head.recorded_at, head.counters.control)
         more = _MORE.pack(head.counters.timers)
-        try:
-            os.pwrite(self._bell, first + _checksum(first) + more + _checksum(first, more), 0)
-        except OSError:
-            pass
+        whole = first + _checksum(first) + more + _checksum(more, first)
+        with contextlib.suppress(OSError):
+            os.pwrite(self._bell, whole, 0)
+            self._written = whole
 
     def fill_reserve(self) -> None:
         """Lay the reserve aside, unless it is there or the disk has no room for it."""
@@ -154,9 +166,12 @@ class Sidecar:
             os.close(lock)
             os.close(bell)
 
-    def _sign(self, pid: int) -> None:
-        with contextlib.suppress(OSError):  # a full disk: who holds the lock is then not told, and that is all
-            os.pwrite(self._lock, pid.to_bytes(8, "little"), 0)
+    def _sign(self) -> None:
+        raw, pid = os.pread(self._lock, _LOCK.size, 0), os.getpid()
+        signed, self._weight = _LOCK.unpack(raw) if len(raw) == _LOCK.size else (0, 0)
+        if signed != pid:
+            with contextlib.suppress(OSError):  # a full disk: who holds the lock is then not told, and that is all
+                os.pwrite(self._lock, pid.to_bytes(8, "little"), 0)
 
 
 def head_in(bell: Path) -> Head | None:
@@ -172,13 +187,13 @@ def _head(raw: bytes) -> Head | None:
     if len(first) < _HEAD.size or raw[_HEAD.size : _HEAD_SIZE] != _checksum(first):
         return None
     epoch, mark, tip, recorded_at, control = _HEAD.unpack(first)
-    is_whole = len(raw) >= _WHOLE_SIZE and raw[_HEAD_SIZE + _MORE.size : _WHOLE_SIZE] == _checksum(first, more)
+    is_whole = len(raw) >= _WHOLE_SIZE and raw[_HEAD_SIZE + _MORE.size : _WHOLE_SIZE] == _checksum(more, first)
     timers = _MORE.unpack(more)[0] if is_whole else 0
     return Head(epoch, mark.decode(), tip, recorded_at, Counters(control, timers))
 
 
-def _checksum(*parts: bytes) -> bytes:
-    return crc32(b"".join(parts)).to_bytes(4, "little")
+def _checksum(part: bytes, before: bytes = b"") -> bytes:
+    return _CHECKSUM.pack(crc32(part, crc32(before)))
 
 
 def _open(path: Path) -> int:

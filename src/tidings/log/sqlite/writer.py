@@ -76,7 +76,7 @@ class Writer:
 
     def announce(self, session: Session) -> None:
         """Write the head record and ring the bell for what is committed; call it under the writers' lock."""
-        self._sidecar.counters = self._heard().latest(self._counters)
+        self._sidecar.counters = self._sidecar.heard().latest(self._counters)
         self._sidecar.write_head(
             Head(self._epoch.counter, self._epoch.mark, session.tip, session.recorded_at, self._sidecar.counters)
         )
@@ -84,11 +84,12 @@ class Writer:
 
     def submit(self, job: Job) -> Any:
         """Queue `job`; its future gives what `run` returned once that is committed."""
+        future = job.future
         with self._gate:
             if self._closed:
                 raise LogClosed(self._path)
             self._queue.put(job)
-        return job.future
+        return future
 
     def run(self, job: Job, timeout: float | None = None) -> Any:
         """Run a `plain` job and wait for it: on the calling thread when nobody else writes, else queued.
@@ -264,9 +265,9 @@ class Writer:
     def _begin(self, job: Job) -> bool:
         """May `job` run? One with user code is known while it does, as it may not come to its end."""
         if not job.exclusive:
-            return not (job.abandoned or job.future.cancelled())
+            return not job.is_unwanted
         with self._gate:  # it is either run or refused
-            if job.abandoned or job.future.cancelled():
+            if job.is_unwanted:
                 return False
             self._running, self._began = job, time.monotonic()
             return True
@@ -296,11 +297,7 @@ class Writer:
         """In the database, and not in the head record alone: a process killed before it rings is heard all the same."""
         if (session.control or session.timers) and session.writes:
             changed = {"control": session.control, "timers": session.timers}
-            self._counters = raise_counters(session.connection, self._heard(), **changed)
-
-    def _heard(self) -> Counters:
-        known = self._sidecar.read_head()
-        return self._sidecar.counters.latest(known.counters) if known else self._sidecar.counters
+            self._counters = raise_counters(session.connection, self._sidecar.heard(), **changed)
 
     def _ring(self, session: Session) -> None:
         if session.tip > session.first_tip or session.control or session.timers or session.is_news:
