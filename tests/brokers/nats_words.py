@@ -32,7 +32,7 @@ def url_of(server: NatsServer, *, prefix: str, **settings: object) -> str:
 @contextlib.asynccontextmanager
 async def another_client(server: NatsServer) -> AsyncIterator[Client]:
     """nats-py, as others use it."""
-    client: Any = await nats.connect(server.url)
+    client: Any = await nats.connect(server.url, connect_timeout=20)
     try:
         yield client
     finally:

@@ -13,7 +13,7 @@ from tidings.brokers import Broker, Capabilities
 from tidings.brokers import connect as connect_to
 from tidings.testing.broker_conformance import *  # noqa: F403  # the suite is this file's content
 
-SHORT = "timeout=5&session=2&discovery=0.1"
+SHORT = "timeout=20&session=2&discovery=0.1"
 _names = itertools.count()
 
 

@@ -27,7 +27,7 @@ def server(request: pytest.FixtureRequest) -> MosquittoServer:
 
 @pytest.fixture
 def url(server: MosquittoServer) -> str:
-    return f"{server.url}?prefix=t{next(_names)}{uuid.uuid4().hex[:6]}"
+    return f"{server.url}?timeout=20&prefix=t{next(_names)}{uuid.uuid4().hex[:6]}"
 
 
 @pytest.fixture

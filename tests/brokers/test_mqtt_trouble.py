@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.brokers.words import going_on, insisting, joined
 from tests.servers.fixtures import FreshServer
 from tests.servers.mosquitto import MosquittoServer
 from tidings import App, Broker, Event, event
@@ -94,7 +95,7 @@ async def test_a_server_that_is_killed_and_comes_back_is_gone_on_with(fresh_serv
     url, history, found = url_of(server, "&timeout=2"), History(), asyncio.Event()
     broker, events = await connect(url), numbered(0, 300)
     wanted = set(ids_of(events[:100]))
-    async with broker.subscribe(["order:*"], group="g"):
+    async with joined(broker):
         pass  # from here on its events are kept
 
     async with at_work(hear(url, history, "g", wanted, found)):
@@ -119,28 +120,26 @@ async def test_a_server_that_is_killed_and_comes_back_is_gone_on_with(fresh_serv
 
 async def test_a_frozen_server_is_noticed_and_gone_on_with(fresh_server: FreshServer) -> None:
     server = await to_thread(fresh_server, MosquittoServer)
-    url, history, found = url_of(server, "&timeout=1"), History(), asyncio.Event()
-    broker, events = await connect(url), numbered(0, 200)
-    wanted = set(ids_of(events))
-
-    async with broker.subscribe(["order:*"], group="other") as inbox:
-        async with broker.subscribe(["order:*"], group="g"):
-            pass  # from here on its events are kept
-        async with at_work(hear(url, history, "g", wanted, found)):
-            await tell(broker, history, events[:100])
-            await take(inbox, ids_of(events[:100]))
-            await to_thread(server.pause)
+    url, history, events = url_of(server, "&timeout=1"), History(), numbered(0, 200)
+    broker, other = await connect(url), await connect(url)
+    async with joined(broker):
+        pass  # from here on its events are kept
+    async with going_on(other, history) as reader:
+        await tell(broker, history, events[:100])
+        await reader.hears(ids_of(events[:100]))
+        before = len(reader.failures)
+        await to_thread(server.pause)
+        try:
             with pytest.raises(BrokerUnreachable):
                 async with within("a publisher's failure"):
                     await broker.publish(events[100:120])
-            with pytest.raises(BrokerUnreachable):
-                async with within("a receiver's failure"):
-                    await inbox.receive()
+            await reader.fails_again(before)
+        finally:
             await to_thread(server.resume)
-            async with within("all events", lambda: len(wanted)):
-                await tell(broker, history, events[100:])
-                await found.wait()
-    await broker.close()
+        await tell(broker, history, events[100:])
+        await reader.hears(ids_of(events))
+    for each in (broker, other):
+        await each.close()
 
     report_of(history)
 
@@ -247,10 +246,10 @@ async def test_what_was_another_members_meanwhile_is_not_settled(mosquitto_serve
     url = url_of(mosquitto_server, "&timeout=1")
     broker, other = await connect(url), await connect(url)
     events = new_events(0, 60)
-    async with broker.subscribe(["order:*"], group="g") as slow:
-        await broker.publish(events)
+    async with joined(broker) as slow:
+        await insisting(lambda: broker.publish(events))
         held = await take_arrivals(slow, ids_of(events))
-        async with other.subscribe(["order:*"], group="g") as quick:
+        async with joined(other) as quick:
             async with within("what the slow one had for too long"):
                 again = await quick.receive()
             with pytest.raises(Fenced):
@@ -312,7 +311,7 @@ class SecureMosquitto(MosquittoServer):
 async def test_who_has_the_password_and_the_authority_gets_in_and_nobody_else(fresh_server: FreshServer) -> None:
     server = await to_thread(fresh_server, SecureMosquitto)
     at, ca = f"127.0.0.1:{server.ports[1]}", f"ca={server.folder}/ca.pem"
-    broker = await connect(f"mqtts://me:right@{at}?{ca}")
+    broker = await connect(f"mqtts://me:right@{at}?{ca}&timeout=20")
     events = new_events(0, 300)
     async with broker.subscribe(["order:*"], group="g") as inbox:
         await broker.publish(events)

@@ -28,7 +28,7 @@ def server(request: pytest.FixtureRequest, nats_server: NatsServer) -> NatsServe
 
 @pytest.fixture
 def url(server: NatsServer) -> str:
-    return f"{server.url}?prefix=suite-{os.getpid()}-{next(_names)}"
+    return f"{server.url}?timeout=20&prefix=suite-{os.getpid()}-{next(_names)}"
 
 
 @pytest.fixture

@@ -291,7 +291,7 @@ async def test_who_was_taken_for_dead_settles_nothing_and_is_handed_nothing_more
         async with another_client(nats_server) as client:
             for number in range(4):
                 subject = f"{prefix}.=group.g.part.order.{number}"
-                await client.jetstream().publish(subject, b'{"owner":"somebody-else"}')
+                await client.jetstream(timeout=20).publish(subject, b'{"owner":"somebody-else"}')
         with pytest.raises(Fenced):
             await received_of(inbox, 4)
         for refused in (inbox.settle([first]), inbox.retry(first, 1), inbox.reject(first, "too late")):

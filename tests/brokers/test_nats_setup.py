@@ -33,10 +33,10 @@ async def streams(server: NatsServer, prefix: str) -> set[str]:
     """What follows the prefix in the names of streams, and of their consumers."""
     async with another_client(server) as client:
         found: set[str] = set()
-        for stream in await client.jetstream().streams_info():
+        for stream in await client.jetstream(timeout=20).streams_info():
             if stream.config.name is not None and stream.config.name.startswith(prefix):
                 name = stream.config.name.removeprefix(prefix)
-                infos = await client.jetstream().consumers_info(stream.config.name)
+                infos = await client.jetstream(timeout=20).consumers_info(stream.config.name)
                 found |= {name, *(f"{name} {info.name}" for info in infos)}
         return found
 
@@ -83,7 +83,7 @@ async def test_a_stream_of_somebody_else_is_not_taken_for_a_channel(
     broker: Broker, nats_server: NatsServer, prefix: str
 ) -> None:
     async with another_client(nats_server) as client:
-        await client.jetstream().add_stream(name=f"{prefix}_order", subjects=[f"{prefix}.order.>"])
+        await client.jetstream(timeout=20).add_stream(name=f"{prefix}_order", subjects=[f"{prefix}.order.>"])
 
     with pytest.raises(BrokerError, match="none of tidings'"):
         await broker.publish([new_event(0)])

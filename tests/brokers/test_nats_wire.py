@@ -56,7 +56,7 @@ async def received(broker: Broker, count: int, *patterns: str) -> list[Arrival]:
 async def stored(server: NatsServer, stream: str) -> Msg:
     """The first message of a stream, as another client has it."""
     async with another_client(server) as client:
-        subscription = await client.jetstream().pull_subscribe("", "reader", stream=stream)
+        subscription = await client.jetstream(timeout=20).pull_subscribe("", "reader", stream=stream)
         [message] = await subscription.fetch(1, timeout=20)
         return message
 
@@ -64,7 +64,7 @@ async def stored(server: NatsServer, stream: str) -> Msg:
 async def put(server: NatsServer, subject: str, data: bytes, headers: dict[str, str] | None = None) -> None:
     """What somebody else publishes."""
     async with another_client(server) as client:
-        await client.jetstream().publish(subject, data, headers=headers)
+        await client.jetstream(timeout=20).publish(subject, data, headers=headers)
 
 
 async def test_a_message_has_an_attribute_a_header_and_the_data_as_it_is(
@@ -202,7 +202,7 @@ async def test_what_a_group_had_again_is_kept_no_longer(broker: Broker, nats_ser
 
 async def put_away(server: NatsServer, prefix: str) -> None:
     async with another_client(server) as client:
-        await client.jetstream().get_last_msg(f"{prefix}-letters", f"{prefix}.>")
+        await client.jetstream(timeout=20).get_last_msg(f"{prefix}-letters", f"{prefix}.>")
 
 
 async def test_what_is_had_again_later_keeps_count_through_members(broker: Broker) -> None:

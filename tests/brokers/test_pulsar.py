@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
-from tests.brokers.pulsar_words import at_work, hear, numbered, tell, url_of
+from tests.brokers.pulsar_words import at_work, hear, url_of
+from tests.brokers.words import attempt, going_on, judged, numbered, tell
 from tests.servers.fixtures import require
 from tests.servers.pulsar import PulsarServer
 from tidings.brokers import Broker, Capabilities
@@ -17,7 +18,7 @@ from tidings.brokers import connect as connect_to
 from tidings.errors import BrokerUnreachable
 from tidings.testing.broker_conformance import *  # noqa: F403  # the suite is the first part of this file's content
 from tidings.testing.broker_conformance.words import ids_of, new_event, take, within
-from tidings.testing.checker import History, check
+from tidings.testing.checker import History
 
 _names = itertools.count()
 
@@ -60,7 +61,7 @@ def server(request: pytest.FixtureRequest) -> PulsarServer:
 
 @pytest.fixture
 def url(server: PulsarServer) -> str:
-    return f"{server.url}?prefix=t{next(_names)}{uuid.uuid4().hex[:6]}.&admin={server.admin_url}"
+    return f"{server.url}?timeout=20&prefix=t{next(_names)}{uuid.uuid4().hex[:6]}.&admin={server.admin_url}"
 
 
 @pytest.fixture
@@ -107,53 +108,53 @@ async def test_a_server_that_is_killed_and_comes_back_loses_nothing_it_acknowled
     wanted = set(ids_of(events))
 
     async with at_work(hear(url, history, "g", wanted, found)):
-        await tell(broker, history, events[:200])
+        await tell(broker, events[:200], history)
         await to_thread(own_server.kill9)
         with pytest.raises(BrokerUnreachable):
             async with within("a failure"):
                 await broker.publish([new_event(0, type="stock:low")])
-        telling = asyncio.ensure_future(tell(broker, history, events[200:]))
+        telling = asyncio.ensure_future(tell(broker, events[200:], history))
         await to_thread(own_server.start)
         async with within("all events", lambda: len(wanted)):
             await telling
             await found.wait()
     await broker.close()
 
-    report = check(history, groups=["g"])
+    report = judged(history, "g")
     assert report.is_clean, report
     assert report.acknowledged == 400
 
 
 async def test_a_frozen_server_is_noticed_and_gone_on_with(own_server: OwnPulsar) -> None:
-    url, history, found = url_of(own_server, "&timeout=1"), History(), asyncio.Event()
-    broker, events = await connect_to(url), numbered(0, 200)
-    wanted = set(ids_of(events))
-
-    async with broker.subscribe(["order:*"], group="other") as inbox, at_work(hear(url, history, "g", wanted, found)):
-        await tell(broker, history, events[:100])
-        await take(inbox, ids_of(events[:100]))
+    url, history, events = url_of(own_server, "&timeout=2"), History(), numbered(0, 200)
+    broker, other = await connect_to(url), await connect_to(url)
+    async with going_on(other, history) as reader:
+        await tell(broker, events[:100], history)
+        await reader.hears(ids_of(events[:100]))
+        before = len(reader.failures)
         await to_thread(own_server.pause)
         try:
             with pytest.raises(BrokerUnreachable):
-                async with within("a receiver's failure"):
-                    await inbox.receive()
-            with pytest.raises(BrokerUnreachable):
                 async with within("a publisher's failure"):
-                    await broker.publish(events[100:120])
+                    await attempt(broker, events[100:120], history)
+            await reader.fails_again(before)
         finally:
             await to_thread(own_server.resume)
-        async with within("all events", lambda: len(wanted)):
-            await tell(broker, history, events[100:])
-            await found.wait()
-    await broker.close()
+        await tell(broker, events[100:], history)
+        await reader.hears(ids_of(events))
+    for each in (broker, other):
+        await each.close()
 
-    report = check(history, groups=["g"])
+    report = judged(history, "g")
     assert report.is_clean, report
 
 
 async def test_who_knows_the_authority_is_let_in_and_others_trust_nobody(own_server: OwnPulsar) -> None:
-    at = f"pulsar+ssl://127.0.0.1:{own_server.ports[3]}?prefix=tls{uuid.uuid4().hex[:8]}.&timeout=2"
-    broker, stranger = await connect_to(f"{at}&ca={own_server.folder}/ca.pem"), await connect_to(at)
+    at = f"pulsar+ssl://127.0.0.1:{own_server.ports[3]}?prefix=tls{uuid.uuid4().hex[:8]}."
+    broker, stranger = (
+        await connect_to(f"{at}&timeout=20&ca={own_server.folder}/ca.pem"),
+        await connect_to(f"{at}&timeout=2"),
+    )
     async with broker.subscribe(["order:*"], group="g") as inbox:
         await broker.publish([new_event(0)])
         assert ids_of(await take(inbox, ["id-0"])) == ["id-0"]

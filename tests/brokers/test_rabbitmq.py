@@ -25,7 +25,7 @@ def server(request: pytest.FixtureRequest) -> RabbitmqServer:
 
 @pytest.fixture
 def url(server: RabbitmqServer) -> str:
-    return f"{server.url}?prefix={uuid.uuid4().hex[:8]}.&partitions=2&session=2&max_size={LARGEST}"
+    return f"{server.url}?timeout=20&prefix={uuid.uuid4().hex[:8]}.&partitions=2&session=2&max_size={LARGEST}"
 
 
 @pytest.fixture

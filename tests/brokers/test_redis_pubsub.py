@@ -31,7 +31,7 @@ def server(request: pytest.FixtureRequest, redis_server: RedisServer) -> RedisSe
 
 @pytest.fixture
 def url(server: RedisServer) -> str:
-    return f"{server.url.replace('redis:', 'redis+pubsub:')}?prefix=suite-{os.getpid()}-{next(_names)}:"
+    return f"{server.url.replace('redis:', 'redis+pubsub:')}?timeout=20&prefix=suite-{os.getpid()}-{next(_names)}:"
 
 
 @pytest.fixture

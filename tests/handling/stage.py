@@ -10,7 +10,7 @@ from tidings.events import Catalog
 from tidings.log import Log, Parked
 from tidings.log.record import restore
 
-BOUND = 10.0  # seconds that a test waits for anything at most
+BOUND = 30.0  # seconds that a test waits for anything at most
 Value = TypeVar("Value")
 
 

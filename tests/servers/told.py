@@ -61,9 +61,9 @@ def _told_postgres(server: Server) -> bytes | None:
 
 def _tell_nats(server: Server) -> None:
     async def run() -> None:
-        client = await nats.connect(server.url)
-        await client.jetstream().add_stream(name="told", subjects=["told"])
-        await client.jetstream().publish("told", WORD)
+        client = await nats.connect(server.url, connect_timeout=WITHIN)
+        await client.jetstream(timeout=WITHIN).add_stream(name="told", subjects=["told"])
+        await client.jetstream(timeout=WITHIN).publish("told", WORD)
         await client.close()
 
     asyncio.run(run())
@@ -71,8 +71,8 @@ def _tell_nats(server: Server) -> None:
 
 def _told_nats(server: Server) -> bytes | None:
     async def run() -> bytes | None:
-        client = await nats.connect(server.url)
-        kept = await client.jetstream().get_last_msg("told", "told")
+        client = await nats.connect(server.url, connect_timeout=WITHIN)
+        kept = await client.jetstream(timeout=WITHIN).get_last_msg("told", "told")
         await client.close()
         return kept.data
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Generic, Self, TypeVar
 
-BOUND = 10.0  # seconds that a test waits for anything at most
+BOUND = 30.0  # seconds that a test waits for anything at most
 Item = TypeVar("Item")
 
 

@@ -157,11 +157,18 @@ async def _close(channel: aiormq.Channel) -> None:
 
 @contextlib.contextmanager
 def translated(url: str) -> Iterator[None]:
-    """What the client library raises, in our words and without a password."""
+    """What the client library raises, in our words and without a password.
+
+    It cancels its own tasks when a connection ends. Who waits for one of them would take that for its own cancelling.
+    """
     try:
         yield
     except TidingsError:
         raise
+    except asyncio.CancelledError as error:
+        if (task := asyncio.current_task()) is None or task.cancelling():
+            raise
+        raise in_our_words(url, error) from None
     except Exception as error:
         raise in_our_words(url, error) from None
 

@@ -1,0 +1,162 @@
+"""The words that tests of carriers are written in: names of one's own, who tells, who hears and goes on, and waiting.
+
+A server that is slow for a while refuses what a short timeout allows no time for. So who joins, tells or hears here
+does as a service does: it tries again; and a failure counts from the moment on at which a test troubles the server.
+"""
+
+import asyncio
+import contextlib
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import TypeVar
+
+from tidings.brokers import Arrival, Broker, Inbox
+from tidings.errors import BrokerError, BrokerUnreachable, TidingsError
+from tidings.events import Event
+from tidings.testing.broker_conformance.words import within
+from tidings.testing.checker import History, Report, check
+
+LIMIT = 30.0  # seconds for what takes milliseconds on an idle machine
+PAUSE = 0.05  # seconds before who failed tries again
+KEYS = 12
+Result = TypeVar("Result")
+
+
+def own_name() -> str:
+    """What only this test's channels and groups begin with."""
+    return f"t{uuid.uuid4().hex[:10]}"
+
+
+def numbered(first: int, end: int) -> list[Event]:
+    """Events of a few keys; their ids are the numbers."""
+    return [
+        Event(id=str(number), source="shop", type="order:created", key=f"k{number % KEYS}", data=number)
+        for number in range(first, end)
+    ]
+
+
+async def tell(broker: Broker, events: Sequence[Event], history: History | None = None) -> None:
+    """Publish them in small batches, each until it is taken."""
+    for start in range(0, len(events), 20):
+        batch = events[start : start + 20]
+        while True:
+            try:
+                await attempt(broker, batch, history)
+                break
+            except BrokerError:
+                await asyncio.sleep(PAUSE)
+
+
+async def attempt(broker: Broker, events: Sequence[Event], history: History | None = None) -> None:
+    """Publish them once. What is attempted twice may be there twice, if its carrier does not know it again."""
+    history = history or History()
+    for each in events:
+        history.attempted(each.id, key=each.key, sequence=int(each.id))
+    await broker.publish(events)
+    for each in events:
+        history.acknowledged(each.id)
+
+
+def judged(history: History, *groups: str) -> Report:
+    """What is wrong with it, apart from what was published twice."""
+    attempts = Counter(fact.event_id for fact in history.facts if fact.what == "attempted")
+    return check(history, groups=groups, may_return={id for id, count in attempts.items() if count > 1})
+
+
+class Reader:
+    """A member that settles what comes and notes it; after a failure, which it keeps, it subscribes again."""
+
+    def __init__(
+        self, broker: Broker, history: History | None = None, *, group: str | None = "g", prefetch: int = 500
+    ) -> None:
+        self.heard: set[str] = set()
+        self.failures: list[TidingsError] = []
+        self.joined = asyncio.Event()
+        self._broker = broker
+        self._history = history
+        self._group = group
+        self._prefetch = prefetch
+
+    async def run(self) -> None:
+        """Read, until cancelled."""
+        while True:
+            try:
+                async with self._broker.subscribe(["order:*"], group=self._group, prefetch=self._prefetch) as inbox:
+                    self.joined.set()
+                    while True:
+                        await self._take(inbox, await inbox.receive(50))
+            except TidingsError as error:
+                self.failures.append(error)
+                await asyncio.sleep(PAUSE)
+
+    async def hears(self, ids: Iterable[str]) -> None:
+        """Wait until all of these have come."""
+        wanted = set(ids)
+        await until(lambda: wanted <= self.heard, lambda: f"the receipt of {sorted(wanted - self.heard)[:5]}")
+
+    async def fails_again(self, before: int) -> None:
+        """Wait until it has failed more often than that."""
+        await until(lambda: len(self.failures) > before, "a reader's notice of it")
+
+    async def _take(self, inbox: Inbox, arrivals: list[Arrival]) -> None:
+        events = [arrival.event for arrival in arrivals]
+        if self._history is not None:
+            for event in events:
+                self._history.delivered(str(self._group), event.id, key=event.key, sequence=int(event.id))
+        self.heard.update(event.id for event in events)
+        await inbox.settle(arrivals)  # when it fails, it may have been settled all the same
+        if self._history is not None:
+            for event in events:
+                self._history.settled(str(self._group), event.id)
+
+
+@contextlib.asynccontextmanager
+async def going_on(
+    broker: Broker, history: History | None = None, *, group: str | None = "g", prefetch: int = 500
+) -> AsyncIterator[Reader]:
+    """A reader at work while the block is."""
+    reader = Reader(broker, history, group=group, prefetch=prefetch)
+    task = asyncio.ensure_future(reader.run())
+    try:
+        yield reader
+        if task.done():
+            task.result()
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@contextlib.asynccontextmanager
+async def joined(broker: Broker, *, group: str | None = "g") -> AsyncIterator[Inbox]:
+    """A member, as soon as the server lets it in."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield await insisting(lambda: stack.enter_async_context(broker.subscribe(["order:*"], group=group)))
+
+
+async def insisting(attempt: Callable[[], Awaitable[Result]]) -> Result:
+    """Try again, as long as the server cannot be reached."""
+    async with within("the server's answer"):
+        while True:
+            try:
+                return await attempt()
+            except BrokerUnreachable:
+                await asyncio.sleep(PAUSE)
+
+
+async def tell_until_heard(broker: Broker, reader: Reader, event: Event) -> None:
+    """Publish it until it is heard: some carriers keep nothing for who has not joined yet, or is away."""
+    async with within(f"the receipt of {event.id}"):
+        while event.id not in reader.heard:
+            await insisting(lambda: broker.publish([event]))
+            await asyncio.sleep(PAUSE)
+
+
+async def until(condition: Callable[[], object], what: str | Callable[[], str]) -> None:
+    """Look again and again until it is so."""
+    try:
+        async with asyncio.timeout(LIMIT):
+            while not condition():  # noqa: ASYNC110  # it is a server's doing
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"{what if isinstance(what, str) else what()} did not come within {LIMIT:g} s") from None
