@@ -2,8 +2,9 @@
 
 import asyncio
 import itertools
+import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from tidings.brokers.log import LogBroker
 from tidings.brokers.log_inbox import LogInbox
 from tidings.errors import BrokerUnreachable, CircuitOpen, ConfigurationError, EventRefused
 from tidings.handling.delivery import Delivery
+from tidings.handling.flow.settings import Batch
 
 _names = itertools.count()
 
@@ -247,8 +249,80 @@ async def test_a_group_may_stop_at_what_it_cannot_handle(broker: Broker) -> None
         assert [each.event.id for each in await inbox.receive()] == ["id-1", "id-2"], "neither is lost"
 
 
-async def test_what_cannot_be_kept_may_be_dropped_where_that_is_said(broker: Broker) -> None:
-    app, heard = app_on(CannotDelay(broker, delay=False, dead_letters=False)), Heard[int]()
+def handler_of(kind: str, handle: Callable[[int], None]) -> Any:
+    """A handler of each form that calls `handle` with each order's number."""
+
+    async def awaited(order: OrderCreated) -> None:
+        handle(order.order_id)
+
+    def called(order: OrderCreated) -> None:
+        handle(order.order_id)
+
+    async def awaited_list(orders: list[OrderCreated]) -> None:
+        for each in orders:
+            handle(each.order_id)
+
+    def called_list(orders: list[OrderCreated]) -> None:
+        for each in orders:
+            handle(each.order_id)
+
+    return {"async": awaited, "def": called, "async list": awaited_list, "def list": called_list}[kind]
+
+
+@pytest.mark.parametrize("kind", ["async", "def", "async list", "def list", "async 8", "def 8"])
+async def test_nothing_is_handled_after_the_event_at_which_a_group_stops(broker: Broker, kind: str) -> None:
+    app, heard = app_on(CannotDelay(broker, delay=False)), Heard[int]()
+
+    def handle(number: int) -> None:
+        if number == 4:
+            raise Reject("no such thing")
+        heard.note(number)
+
+    concurrency = 8 if kind.endswith("8") else 1
+    handler = handler_of(kind.removesuffix(" 8"), handle)
+    app.on(OrderCreated, group="g", on_exhausted="stop", concurrency=concurrency)(handler)
+    await broker.publish(orders(*range(60)))
+    async with app.running():
+
+        async def is_stopped() -> bool:
+            return (await app.health()).groups[0].state == "stopped"
+
+        await eventually(is_stopped)
+
+    assert not [n for n in heard if n > 4 and n % 3 == 4 % 3], "they have its key"
+    if concurrency == 1:
+        assert set(heard) == {0, 1, 2, 3}
+    async with broker.subscribe(["**"], group="g") as inbox:
+        left = [each.event.id for each in await inbox.receive()]
+    assert left[0] == "id-4"
+    assert {f"id-{n}" for n in range(5, 60) if n not in heard} <= set(left), "nothing is lost"
+
+
+async def test_what_stands_behind_an_unreadable_event_is_not_handled_where_the_group_stops(broker: Broker) -> None:
+    app, heard = app_on(CannotDelay(broker, delay=False)), Heard[int]()
+
+    @app.on(OrderCreated, on_exhausted="stop")
+    async def note(many: list[OrderCreated]) -> None:
+        for each in many:
+            heard.note(each.order_id)
+
+    bad = Event(id="bad", source="web", type="order:created", data={"order_id": "seven"})
+    await broker.publish([*orders(0), bad, *orders(1, 2)])
+    async with app.running():
+
+        async def is_stopped() -> bool:
+            return (await app.health()).groups[0].state == "stopped"
+
+        await eventually(is_stopped)
+
+    assert heard == [0]
+    async with broker.subscribe(["**"], group="shop.note") as inbox:
+        assert [each.event.id for each in await inbox.receive()] == ["bad", "id-1", "id-2"]
+
+
+@pytest.mark.parametrize("dead_letters", [True, False])
+async def test_what_cannot_be_kept_may_be_dropped_where_that_is_said(broker: Broker, dead_letters: bool) -> None:
+    app, heard = app_on(CannotDelay(broker, delay=False, dead_letters=dead_letters)), Heard[int]()
 
     @app.on(OrderCreated, on_exhausted="drop")
     async def note(order: OrderCreated) -> None:
@@ -358,6 +432,35 @@ async def test_a_handler_that_hangs_is_left_at_the_deadline(broker: Broker, url:
         assert [each.event.id for each in await inbox.receive()] == ["id-0"]
 
 
+@pytest.mark.parametrize("kind", ["async", "def", "async list"])
+async def test_what_was_handled_is_settled_at_the_deadline(broker: Broker, url: str, kind: str) -> None:
+    app, began, release = App("shop", broker=url, drain=0.1), Heard[int](), threading.Event()
+
+    async def hanging(order: OrderCreated) -> None:
+        began.note(order.order_id)
+        if order.order_id == 3:
+            await asyncio.Event().wait()
+
+    async def hanging_list(many: list[OrderCreated]) -> None:
+        await hanging(many[0])
+
+    def blocked(order: OrderCreated) -> None:
+        began.note(order.order_id)
+        if order.order_id == 3:
+            release.wait(BOUND)
+
+    handlers: dict[str, Any] = {"async": hanging, "def": blocked, "async list": hanging_list}
+    app.on(OrderCreated, group="g", batch=Batch(1) if "list" in kind else None)(handlers[kind])
+    await broker.publish(orders(*range(6)))
+    async with app.running():
+        await began.reach(4)
+    release.set()
+
+    assert began == [0, 1, 2, 3]
+    async with broker.subscribe(["**"], group="g") as inbox:
+        assert [each.event.id for each in await inbox.receive()] == ["id-3", "id-4", "id-5"]
+
+
 async def test_a_carrier_that_fails_is_tried_again(broker: Broker, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     app, heard, failures = App("shop", broker=url), Heard[int](), itertools.count()
     receive, settle = LogInbox.receive, LogInbox.settle
@@ -415,6 +518,36 @@ async def test_an_effect_that_no_carrier_takes_is_the_failure_of_its_event(
     assert (letter.event.id, sorted(map(str, effects))) == ("id-1", ["id-0", "id-2"])
     assert "2,000,000 bytes" in letter.reason
     assert sorted(calls) == [0, 1, 2]
+
+
+async def test_what_follows_a_refused_effect_is_not_published_where_the_group_stops(
+    broker: Broker, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, publish = App("shop", broker=url), LogBroker.publish
+
+    async def small_only(self: LogBroker, events: Sequence[Event]) -> None:
+        for event in events:
+            if event.type == "stock:reserved" and event.causation_id == "id-1":
+                raise EventRefused(event.id, "it has 2,000,000 bytes")
+        await publish(self, events)
+
+    @app.on(OrderCreated, on_exhausted="stop")
+    async def reserve(order: OrderCreated) -> StockReserved:
+        return StockReserved(order.order_id)
+
+    monkeypatch.setattr(LogBroker, "publish", small_only)
+    await broker.publish(orders(0, 1, 2))
+    async with app.running():
+
+        async def is_stopped() -> bool:
+            return (await app.health()).groups[0].state == "stopped"
+
+        await eventually(is_stopped)
+
+    async with broker.subscribe(["stock:reserved"], group="audit") as inbox:
+        assert [each.event.causation_id for each in await inbox.receive()] == ["id-0"]
+    async with broker.subscribe(["order:created"], group="shop.reserve") as inbox:
+        assert [each.event.id for each in await inbox.receive()] == ["id-1", "id-2"]
 
 
 async def test_an_open_breaker_gives_nothing_up(broker: Broker) -> None:

@@ -1,6 +1,7 @@
 """`Lane`: arrivals of some keys, handled one after the other, and answered to their inbox."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from tidings.handling.delivery import Item
 from tidings.handling.direct.arrivals import Arrivals
 from tidings.handling.execution import Concurrent, Execution, Sequential
 from tidings.handling.flow.batched import Batched, BatchedInThread
-from tidings.handling.outgoing import Effect, divided
+from tidings.handling.outgoing import Effect, Outgoing, divided
 from tidings.handling.report import Metrics, MetricsHook
 from tidings.handling.subscription import Subscription
 from tidings.handling.threaded import Threaded
@@ -31,7 +32,28 @@ class Stopped(HandlingError):
 
 
 class DirectAnswers(Answers):
-    """Answers without a ledger: nobody waits behind an event that failed."""
+    """Answers without a ledger: nobody waits behind an event that failed, unless the group stops there.
+
+    Then `halt` is called at once, and whatever has not been handled by then goes without an answer.
+    """
+
+    def __init__(self, subscription: Subscription, outgoing: Outgoing, clock: Clock, halt: Callable[[], None]) -> None:
+        super().__init__(subscription, outgoing, clock)
+        self.has_stopped = False
+        self._stops = subscription.policy.on_exhausted == "stop"
+        self._halt = halt
+
+    @property
+    def is_shut(self) -> bool:
+        """Is no further event to be handled?"""
+        return self.has_stopped
+
+    def must_wait(self, item: Item) -> bool:
+        """Does it stand behind the event at which the group stops, or has a handler that hangs its key?"""
+        if not self.has_stopped:
+            return super().must_wait(item)
+        self._set_aside(item, None, "blocked", reason="comes after the event at which the group stops")
+        return True
 
     def effects_of(self, item: Item, result: Any) -> list[Effect]:
         """As for a log, but now: there is nothing that would keep a timer.
@@ -67,6 +89,9 @@ class DirectAnswers(Answers):
         blocks: bool = True,
     ) -> None:
         super()._set_aside(item, key, state, attempts, due=due, reason=reason, detail=detail, blocks=False)
+        if state == "dead" and self._stops:
+            self.has_stopped = True
+            self._halt()
 
 
 class Lane:
@@ -87,6 +112,7 @@ class Lane:
         self._on_answer = on_answer  # called when answers were taken: it gets on
         self._name = subscription.name
         self._stops = subscription.policy.on_exhausted == "stop"
+        self._keeps = capabilities.dead_letters and subscription.policy.on_exhausted != "drop"
         self._inbox = inbox
         self._capabilities = capabilities
         self._arrivals = arrivals
@@ -143,10 +169,13 @@ class Lane:
         pause = asyncio.get_running_loop().call_later(_FLUSH_AFTER, self._execution.pause)
         try:
             left = await self._execution.run(items)
+        except asyncio.CancelledError:
+            with contextlib.suppress(Exception):  # what cannot be settled any more comes again
+                await self._answer(_without(items, self._execution.left), started)
+            raise
         finally:
             pause.cancel()
-        without = {item.record.order for item in left}
-        answered = [item for item in items if item.record.order not in without] if left else items
+        answered = _without(items, left)
         if answered:
             await self._answer(answered, started)
         return left
@@ -178,13 +207,26 @@ class Lane:
                 culprit = next((order for order, draft in drafts if draft.id == refused.event_id), None)
                 if culprit is None:
                     raise
-                effects = self._batch.effects = [each for each in effects if each[0] != culprit]
-                item = next(item for item in items if item.record.order == culprit)
-                await self._arrivals.complete([item])
-                self._batch.failed(item, refused, item.attempts + 1)
+                effects = self._batch.effects = await self._refused(culprit, refused, items)
             else:
                 return len(drafts)
         return 0
+
+    async def _refused(self, order: int, error: EventRefused, items: list[Item]) -> list[tuple[int, Sequence[Effect]]]:
+        """An event fails as no carrier takes what its handler returned; gives what else is to be published.
+
+        Where the group stops at it, what later ones have returned is not: they are handled again.
+        """
+        effects = self._batch.effects
+        place = next(index for index, (each, _) in enumerate(effects) if each == order)
+        await self._arrivals.complete(items)
+        by_order = {item.record.order: item for item in items}
+        self._batch.failed(by_order[order], error, by_order[order].attempts + 1)
+        if not self._batch.has_stopped:
+            return [*effects[:place], *effects[place + 1 :]]
+        for later, _ in effects[place + 1 :]:
+            self._batch.must_wait(by_order[later])
+        return list(effects[:place])
 
     async def _set_aside(self, one: Parked, items: list[Item]) -> None:
         """An event has failed for now, or for good."""
@@ -204,7 +246,7 @@ class Lane:
         await self._give_up(arrival, one)
 
     async def _give_up(self, arrival: Arrival, one: Parked) -> None:
-        if self._capabilities.dead_letters:
+        if self._keeps:
             arrival.attempt = max(one.attempts, 1)
             await self._inbox.reject(arrival, one.reason, one.detail)
         else:
@@ -229,6 +271,14 @@ class Lane:
                 self._metrics(Metrics(self._name, handled, len(parked) - dead, dead, published, seconds, 0))
             except Exception:  # a broken hook must not stop the work
                 return
+
+
+def _without(items: list[Item], left: list[Item]) -> list[Item]:
+    """Those that have an answer."""
+    if not left:
+        return items
+    orders = {item.record.order for item in left}
+    return [item for item in items if item.record.order not in orders]
 
 
 def _execution(

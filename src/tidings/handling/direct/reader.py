@@ -55,8 +55,7 @@ class DirectReader:
     def stop(self) -> None:
         """Take no further event; `run` returns when those in hand are answered."""
         self._ending.set()
-        for lane in self._lanes:
-            lane.end()
+        self._end_lanes()
 
     async def run(self) -> None:
         """Receive until stopped. When the carrier fails it says so, waits, and subscribes anew: it is never silent."""
@@ -85,10 +84,14 @@ class DirectReader:
             ending = asyncio.create_task(self._ending.wait())
             try:
                 await asyncio.wait([receiving, *working, ending], return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                for work in working:
+                    work.cancel()
+                raise
             finally:
                 for task in (receiving, ending):
                     task.cancel()
-                await self._finish(lanes, working)
+                await self._finish(working)
                 for lane in lanes:
                     lane.close()
                 self.handled += sum(lane.handled for lane in lanes)
@@ -97,10 +100,9 @@ class DirectReader:
                 if task.done() and not task.cancelled():
                     task.result()
 
-    async def _finish(self, lanes: Sequence[Lane], working: Sequence["asyncio.Task[None]"]) -> None:
+    async def _finish(self, working: Sequence["asyncio.Task[None]"]) -> None:
         """Let the handlers at work return, and settle what they have done."""
-        for lane in lanes:
-            lane.end()
+        self._end_lanes()
         try:
             await asyncio.wait(working)
         except asyncio.CancelledError:
@@ -126,7 +128,7 @@ class DirectReader:
         capabilities, clock = self._broker.capabilities, self._clock
         if subscription.broadcast:  # nothing of it is remembered
             capabilities = msgspec.structs.replace(capabilities, delay=False, dead_letters=False)
-        batches = [DirectAnswers(subscription, self._outgoing, clock) for _ in range(count)]
+        batches = [DirectAnswers(subscription, self._outgoing, clock, self._end_lanes) for _ in range(count)]
         return [
             Lane(
                 subscription,
@@ -141,6 +143,11 @@ class DirectReader:
             )
             for batch in batches
         ]
+
+    def _end_lanes(self) -> None:
+        """Have none of them begin with another event."""
+        for lane in self._lanes:
+            lane.end()
 
     async def _wait(self, seconds: float) -> None:
         try:
