@@ -228,6 +228,7 @@ class App(Publishing):
     def _check_needs_no_log(self) -> None:
         asks = [f"every ({each.subscription.name})" for each in self._every]
         asks += ["retain"] if self._retains else []
+        asks += ["relay_rate"] if self._relay_rate is not None else []
         if asks:
             raise ConfigurationError(
                 f"{self.name} has no log, which {asks[0]} needs: give it one, log='sqlite:///app.db'"

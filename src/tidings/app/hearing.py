@@ -8,7 +8,7 @@ from tidings.clock import Clock
 from tidings.events import Catalog
 from tidings.handling.direct import DirectReader, Outlet, check_direct, warn_of_order
 from tidings.handling.outgoing import Outgoing
-from tidings.handling.oversight.vigil import Vigil, vigil_over
+from tidings.handling.oversight.vigil import PATIENCE, Vigil, vigil_over
 from tidings.handling.report import MetricsHook
 from tidings.handling.subscription import Subscription
 
@@ -48,9 +48,10 @@ class Hearing:
     def start(self) -> None:
         """Begin to receive."""
         self._tasks = [asyncio.create_task(each.run(), name=each.subscription.name) for each in self.readers]
-        self.vigil = vigil_over(
-            self._broker, {each.subscription.name: each.count for each in self.readers}, self._clock
-        )
+        received = {each.subscription.name: each.count for each in self.readers}
+        lists = [each.subscription.policy.flow.batch for each in self.readers]
+        gathering = max((each.wait for each in lists if each is not None), default=0.0)  # is no silence
+        self.vigil = vigil_over(self._broker, received, self._clock, PATIENCE + gathering)
 
     def end(self) -> None:
         """Receive no more."""

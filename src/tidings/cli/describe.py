@@ -56,7 +56,7 @@ def _document(app: Any, name: str) -> dict[str, Any]:
                 "from": each.group.start,
                 "handler": f"{each.form.handler.__module__}.{getattr(each.form.handler, '__qualname__', '?')}",
                 "writes_in_transaction": each.form.uses_tx,
-                "policy": policy(each.policy),
+                "policy": policy(each.policy, directly=each.direct or app.log_url is None),
                 "flow": flow(each.policy.flow),
                 "directly": each.direct or app.log_url is None,
                 "order": warnings.get(each.name),

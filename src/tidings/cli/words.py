@@ -51,17 +51,12 @@ def without_password(url: str | None) -> str | None:
     return urlunsplit(parts) if at or parts.query else url
 
 
-def policy(policy: Policy) -> list[str]:
-    """What happens to an event, in sentences."""
+def policy(policy: Policy, *, directly: bool = False) -> list[str]:
+    """What happens to an event, in sentences; to one that is heard from a broker `directly`, with no log between."""
     rules = [*policy.retry, *([] if _covers_all(policy) else [DEFAULT])]
     said = [_rule(rule) for rule in rules]
     said.append("Reject: dead at once, and holds nobody up.")
-    if policy.on_dead == "block":
-        said.append(
-            f"Later events of a failed event's key wait behind it; {policy.blocked_limit:,} waiting pause the group."
-        )
-    else:
-        said.append("Later events of a dead event's key go on.")
+    said.append(_behind_directly(policy) if directly else _behind(policy))
     said += policy.flow.sentences()
     keys = "one event" if policy.concurrency == 1 else f"{policy.concurrency} keys"
     limit = "no time limit" if policy.timeout is None else f"at most {policy.timeout:g} s a call"
@@ -74,6 +69,20 @@ def flow(flow: FlowControl) -> dict[str, Any]:
     named = msgspec.structs.replace(flow, priority=None)
     said = msgspec.to_builtins(named) | ({"priority": flow.priority_name} if flow.has_priority else {})
     return {name: setting for name, setting in said.items() if setting}
+
+
+def _behind(policy: Policy) -> str:
+    if policy.on_dead == "pass":
+        return "Later events of a dead event's key go on."
+    return f"Later events of a failed event's key wait behind it; {policy.blocked_limit:,} waiting pause the group."
+
+
+def _behind_directly(policy: Policy) -> str:
+    """There is nowhere to wait."""
+    if policy.on_exhausted == "stop":
+        return "The group stops at an event that is dead; later events of one that is tried again later go on."
+    kept = " What is dead is dropped." if policy.on_exhausted == "drop" else ""
+    return f"Later events of a failed event's key go on.{kept}"
 
 
 def _covers_all(policy: Policy) -> bool:

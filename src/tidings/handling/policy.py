@@ -91,6 +91,7 @@ class Policy(msgspec.Struct, frozen=True):
     blocked_limit: int = 10_000  # events waiting behind others; then the group pauses and says so
     flow: FlowControl = FREE  # how fast and how many at a time, and which not at all
     on_exhausted: Literal["dead", "stop", "drop"] = "dead"  # what a group does that hears a broker itself
+    needs_log: tuple[str, ...] = ()  # what was asked for of these, and means nothing to such a group
 
     def rule(self, error: BaseException) -> Retry:
         """The rule for `error`."""
@@ -121,12 +122,12 @@ def policy(
     retry: Retry | Sequence[Retry] = (),
     timeout: float | None = 60.0,
     concurrency: int = 1,
-    on_dead: Literal["block", "pass"] = "block",
-    blocked_limit: int = 10_000,
+    on_dead: Literal["block", "pass"] | None = None,
+    blocked_limit: int | None = None,
     flow: FlowControl = FREE,
     on_exhausted: Literal["dead", "stop", "drop"] = "dead",
 ) -> Policy:
-    """A policy, checked.
+    """A policy, checked; what is None is as `Policy` has it.
 
     Raises:
         ConfigurationError: a setting cannot be kept.
@@ -136,8 +137,12 @@ def policy(
         raise ConfigurationError(f"concurrency={concurrency} handles nothing: use 1 or more")
     if timeout is not None and timeout <= 0:
         raise ConfigurationError(f"timeout={timeout} leaves no time: use seconds above 0, or None for no limit")
-    if on_dead not in ("block", "pass"):
+    if on_dead not in ("block", "pass", None):
         raise ConfigurationError(f"on_dead={on_dead!r} is unknown: use 'block' or 'pass'")
     if on_exhausted not in ("dead", "stop", "drop"):
         raise ConfigurationError(f"on_exhausted={on_exhausted!r} is unknown: use 'dead', 'stop' or 'drop'")
-    return Policy(rules, timeout, concurrency, on_dead, blocked_limit, flow, on_exhausted)
+    needs_log = ("on_dead='block'",) if on_dead == "block" else ()
+    made = Policy(rules, timeout, concurrency, on_dead or "block", flow=flow, on_exhausted=on_exhausted)
+    if blocked_limit is None:
+        return msgspec.structs.replace(made, needs_log=needs_log)
+    return msgspec.structs.replace(made, blocked_limit=blocked_limit, needs_log=(*needs_log, "blocked_limit"))

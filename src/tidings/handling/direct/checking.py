@@ -21,7 +21,7 @@ def check_direct(subscription: Subscription, broker: Broker) -> Subscription:
         ConfigurationError: it asks for something that needs a log, or a carrier with more abilities.
     """
     name, policy, capabilities, url = subscription.name, subscription.policy, broker.capabilities, broker.url
-    needed = _needs_log(subscription)
+    needed = _needs_log(subscription) or next(iter(policy.needs_log), None)
     if needed is not None:
         raise ConfigurationError(f"{name} hears {url} directly, and {needed} needs a log: give the application log=...")
     if not (capabilities.dead_letters or subscription.broadcast) and policy.on_exhausted == "dead":

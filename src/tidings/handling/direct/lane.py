@@ -16,6 +16,7 @@ from tidings.handling.delivery import Item
 from tidings.handling.direct.arrivals import Arrivals
 from tidings.handling.execution import Concurrent, Execution, Sequential
 from tidings.handling.flow.batched import Batched, BatchedInThread
+from tidings.handling.flow.settings import Batch
 from tidings.handling.outgoing import Effect, Outgoing, divided
 from tidings.handling.report import Metrics, MetricsHook
 from tidings.handling.subscription import Subscription
@@ -122,6 +123,8 @@ class Lane:
         self._metrics = metrics
         self._execution = _execution(subscription, batch, arrivals, clock, self._wake)
         self._is_lean = subscription.takes_data_alone
+        self._lists = subscription.policy.flow.batch  # of what size, for a handler that takes lists
+        self._since = 0.0  # when the first of the queue came, or what was before it went
         self._queue: list[Item] = []
         self._hung: list[Item] = []  # their key's handler has not returned from a call that timed out
         self._news = asyncio.Event()
@@ -130,6 +133,8 @@ class Lane:
 
     def add(self, items: list[Item]) -> None:
         """Have these handled after what is there."""
+        if not self._queue:
+            self._since = self._clock.monotonic()
         self._queue += items
         self._news.set()
 
@@ -155,11 +160,33 @@ class Lane:
                 await self._news.wait()
                 self._news.clear()
                 while self._queue and not self._ending:
-                    items, self._queue = self._queue, []
-                    left = await self._stretch(items)
+                    count = len(self._queue) if self._lists is None else await self._gathered(self._lists)
+                    items, self._queue = self._queue[:count], self._queue[count:]
+                    self._since = self._clock.monotonic()
+                    left = await self._stretch(items) if items else []
                     self._queue = [*left, *self._queue]
         finally:
             self._execution.close()
+
+    async def _gathered(self, lists: Batch) -> int:
+        """How many are to be handled now: those of full lists, or all once the first has waited; 0 when it ends."""
+        while not self._ending:
+            full = len(self._queue) // lists.size * lists.size
+            wait = self._since + lists.wait - self._clock.monotonic()
+            if full or wait <= 0:
+                return full or len(self._queue)
+            await self._rest(wait)
+        return 0
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait for news, or so long."""
+        self._news.clear()
+        waits = [asyncio.ensure_future(self._news.wait()), asyncio.ensure_future(self._clock.sleep(seconds))]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
 
     async def _stretch(self, items: list[Item]) -> list[Item]:
         """Answer some items, for a while; returns the others."""

@@ -75,7 +75,9 @@ class DirectReader:
     async def _lead(self) -> None:
         group = self.subscription.group
         name = None if self.subscription.broadcast else group.name
-        async with self._broker.subscribe(group.patterns, group=name, start=group.start, prefetch=_PREFETCH) as inbox:
+        lists = self.subscription.policy.flow.batch
+        prefetch = _PREFETCH if lists is None else max(_PREFETCH, lists.size)
+        async with self._broker.subscribe(group.patterns, group=name, start=group.start, prefetch=prefetch) as inbox:
             self.trouble.reason = None
             arrivals = Arrivals(self._catalog, needs_slots=self.subscription.policy.concurrency > 1)
             lanes = self._lanes = self._new_lanes(inbox, arrivals)

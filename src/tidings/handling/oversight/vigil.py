@@ -75,10 +75,12 @@ class Vigil:
             )
 
 
-def vigil_over(broker: Broker, received: Mapping[str, Callable[[], int]], clock: Clock) -> Vigil | None:
+def vigil_over(
+    broker: Broker, received: Mapping[str, Callable[[], int]], clock: Clock, patience: float = PATIENCE
+) -> Vigil | None:
     """A vigil that has begun; None where the carrier does not tell what waits."""
     if not broker.capabilities.lag:
         return None
-    vigil = Vigil(broker, received, clock)
+    vigil = Vigil(broker, received, clock, patience)
     vigil.begin()
     return vigil
