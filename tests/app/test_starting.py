@@ -65,6 +65,20 @@ async def test_handlers_do_not_start_when_a_start_function_fails() -> None:
     assert heard == []
 
 
+async def test_a_refused_start_leaves_nothing_behind_and_is_refused_alike_the_next_time() -> None:
+    app = App("shop", log="memory:", broker="memory:starting", contracts=[SaleMade])
+
+    @app.on(SaleMade, direct=True, rate="5/s")
+    async def hear(sale: SaleMade) -> None: ...
+
+    async with app:
+        for _ in range(2):
+            with pytest.raises(ConfigurationError, match="rate needs a log"):
+                async with app.running():
+                    pytest.fail("it ran")
+            assert not (await app.health()).running
+
+
 async def test_a_handler_with_tx_is_refused_at_start_on_a_log_without_sql() -> None:
     app = App("shop", contracts=[SaleMade])
 

@@ -140,8 +140,8 @@ class App(Publishing):
                 raise ConfigurationError(f"{self.name} is running already: run another process for more of it")
             catalog = self.catalog()  # with what was included since it was opened
             outgoing = self._outgoing = Outgoing(self.name, catalog, self.clock)
-            running = self._running = self._new_running(catalog, outgoing)
-            hearing = self._hearing = self._new_hearing(catalog, outgoing)
+            running, hearing = self._new_running(catalog, outgoing), self._new_hearing(catalog, outgoing)
+            self._running, self._hearing = running, hearing  # now that neither was refused
             sources = self._supervision = Sources(self._sources, self.clock)
             try:
                 await self._prepare()
