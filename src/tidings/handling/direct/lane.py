@@ -3,96 +3,31 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from tidings.brokers import Arrival, Capabilities, Inbox
 from tidings.clock import Clock
-from tidings.errors import ConfigurationError, EventRefused, HandlingError
+from tidings.errors import EventRefused
 from tidings.events import Event
 from tidings.handling.batch import Answers
 from tidings.handling.delivery import Item
+from tidings.handling.direct.answers import DirectAnswers, Stopped
 from tidings.handling.direct.arrivals import Arrivals
 from tidings.handling.execution import Concurrent, Execution, Sequential
 from tidings.handling.flow.batched import Batched, BatchedInThread
+from tidings.handling.flow.holding import Hold
 from tidings.handling.flow.settings import Batch
-from tidings.handling.outgoing import Effect, Outgoing, divided
+from tidings.handling.outgoing import Effect, divided
 from tidings.handling.report import Metrics, MetricsHook
 from tidings.handling.subscription import Subscription
 from tidings.handling.threaded import Threaded
 from tidings.log import Parked
-from tidings.log.record import Draft, drafted
+from tidings.log.record import drafted
 
 Outlet = Callable[[Sequence[Event]], Awaitable[Any]]  # where events go that handlers return
 _FLUSH_AFTER = 0.2  # seconds that handlers may run before what is done is settled
-
-
-class Stopped(HandlingError):
-    """A group has given an event up, and was told to stop then."""
-
-
-class DirectAnswers(Answers):
-    """Answers without a ledger: nobody waits behind an event that failed, unless the group stops there.
-
-    Then `halt` is called at once, and whatever has not been handled by then goes without an answer.
-    """
-
-    def __init__(self, subscription: Subscription, outgoing: Outgoing, clock: Clock, halt: Callable[[], None]) -> None:
-        super().__init__(subscription, outgoing, clock)
-        self.has_stopped = False
-        self._stops = subscription.policy.on_exhausted == "stop"
-        self._halt = halt
-
-    @property
-    def is_shut(self) -> bool:
-        """Is no further event to be handled?"""
-        return self.has_stopped
-
-    def must_wait(self, item: Item) -> bool:
-        """Does it stand behind the event at which the group stops, or has a handler that hangs its key?"""
-        if not self.has_stopped:
-            return super().must_wait(item)
-        self._set_aside(item, None, "blocked", reason="comes after the event at which the group stops")
-        return True
-
-    def effects_of(self, item: Item, result: Any) -> list[Effect]:
-        """As for a log, but now: there is nothing that would keep a timer.
-
-        Raises:
-            ConfigurationError: it is to be published later; or see `Answers`.
-        """
-        return self._now(super().effects_of(item, result))
-
-    def effects_of_many(self, items: list[Item], result: Any) -> list[Effect]:
-        """The same for a call with several events.
-
-        Raises:
-            ConfigurationError: one is to be published later; or see `Answers`.
-        """
-        return self._now(super().effects_of_many(items, result))
-
-    def _now(self, effects: list[Effect]) -> list[Effect]:
-        if not all(type(effect) is Draft for effect in effects):
-            raise ConfigurationError(f"{self._group} returned an event for later, which needs a log: give it log=...")
-        return effects
-
-    def _set_aside(
-        self,
-        item: Item,
-        key: str | None,
-        state: Literal["retry", "blocked", "dead"],
-        attempts: int = 0,
-        *,
-        due: float = 0.0,
-        reason: str,
-        detail: str = "",
-        blocks: bool = True,
-    ) -> None:
-        super()._set_aside(item, key, state, attempts, due=due, reason=reason, detail=detail, blocks=False)
-        if state == "dead" and self._stops:
-            self.has_stopped = True
-            self._halt()
 
 
 class Lane:
@@ -127,6 +62,9 @@ class Lane:
         self._since = 0.0  # when the first of the queue came, or what was before it went
         self._queue: list[Item] = []
         self._hung: list[Item] = []  # their key's handler has not returned from a call that timed out
+        self._waiting: list[tuple[float, Item]] = []  # keep their place here until then, of monotonic time
+        self.hold: Hold | None = None  # what it waits for with events in its hands
+        self.on_rest: Callable[[], None] | None = None  # called when it begins to wait so
         self._news = asyncio.Event()
         self._ending = False
         self.handled = 0
@@ -157,34 +95,50 @@ class Lane:
         """
         try:
             while not self._ending:
-                await self._news.wait()
-                self._news.clear()
+                await self._rest(self._waited_for())
+                self._again()
                 while self._queue and not self._ending:
                     count = len(self._queue) if self._lists is None else await self._gathered(self._lists)
                     items, self._queue = self._queue[:count], self._queue[count:]
                     self._since = self._clock.monotonic()
                     left = await self._stretch(items) if items else []
                     self._queue = [*left, *self._queue]
+                    self._again()
         finally:
             self._execution.close()
 
     async def _gathered(self, lists: Batch) -> int:
         """How many are to be handled now: those of full lists, or all once the first has waited; 0 when it ends."""
         while not self._ending:
-            full = len(self._queue) // lists.size * lists.size
-            wait = self._since + lists.wait - self._clock.monotonic()
-            if full or wait <= 0:
+            full, until = len(self._queue) // lists.size * lists.size, self._since + lists.wait
+            if full or until <= self._clock.monotonic():
                 return full or len(self._queue)
-            await self._rest(wait)
+            await self._rest(Hold("batch", until, tuple(self._queue)))
         return 0
 
-    async def _rest(self, seconds: float) -> None:
-        """Wait for news, or so long."""
+    def _waited_for(self) -> Hold | None:
+        if not self._waiting:
+            return None
+        return Hold("breaker", min(due for due, _ in self._waiting), tuple(item for _, item in self._waiting))
+
+    async def _rest(self, hold: Hold | None) -> None:
+        """Wait for news, and no longer than something is held."""
+        if hold is None:
+            await self._news.wait()
+        else:
+            await self._hold(hold)
         self._news.clear()
+
+    async def _hold(self, hold: Hold) -> None:
+        seconds = hold.until - self._clock.monotonic()
         waits = [asyncio.ensure_future(self._news.wait()), asyncio.ensure_future(self._clock.sleep(seconds))]
+        self.hold = hold
+        if self.on_rest is not None:
+            self.on_rest()
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self.hold = None
             for each in waits:
                 each.cancel()
 
@@ -261,14 +215,14 @@ class Lane:
         if one.state == "retry" and not self._capabilities.delay:  # a breaker is open, say: it keeps its place here
             item = next(item for item in items if item.record.order == one.order)
             again = msgspec.structs.replace(item.fresh(), attempts=one.attempts)
-            asyncio.get_running_loop().call_later(wait, self._again, again)
+            self._waiting.append((self._clock.monotonic() + wait, again))
             return
         if one.state == "retry":
             [arrival] = self._arrivals.take([one.order])
             await self._inbox.retry(arrival, wait)
             return
         if self._stops:
-            raise Stopped(f"{self._name} has given up event {one.event_id} and stops: {one.reason}")
+            raise Stopped(self._name, one)
         [arrival] = self._arrivals.take([one.order])
         await self._give_up(arrival, one)
 
@@ -279,10 +233,12 @@ class Lane:
         else:
             await self._inbox.settle([arrival])
 
-    def _again(self, item: Item) -> None:
-        """Its time has come."""
-        self._queue = [item, *self._queue]
-        self._news.set()
+    def _again(self) -> None:
+        """Have those handled next whose time has come."""
+        if self._waiting:
+            now = self._clock.monotonic()
+            self._queue = [*(item for due, item in self._waiting if due <= now), *self._queue]
+            self._waiting = [each for each in self._waiting if each[0] > now]
 
     def _wake(self) -> None:
         """A handler has returned that had been given up: its key can go on."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -11,8 +11,10 @@ from tidings.clock import Clock
 from tidings.errors import Fenced
 from tidings.events import Catalog
 from tidings.handling.delivery import Item
+from tidings.handling.direct.answers import DirectAnswers, Stopped
 from tidings.handling.direct.arrivals import Arrivals
-from tidings.handling.direct.lane import DirectAnswers, Lane, Outlet, Stopped
+from tidings.handling.direct.lane import Lane, Outlet
+from tidings.handling.flow.holding import Hold
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.report import MetricsHook, say
 from tidings.handling.subscription import Subscription
@@ -38,6 +40,7 @@ class DirectReader:
         self.subscription = subscription
         self.trouble = Trouble(subscription.name)
         self.stopped: Stopped | None = None
+        self.on_rest: Callable[[], None] | None = None  # called whenever a lane begins to wait with events in its hands
         self._broker = broker
         self._catalog = catalog
         self._outgoing = outgoing
@@ -51,6 +54,11 @@ class DirectReader:
     def count(self) -> int:
         """How many events have been answered."""
         return self.handled + sum(lane.handled for lane in self._lanes)
+
+    @property
+    def holds(self) -> list[Hold]:
+        """What its lanes have in their hands and wait with."""
+        return [lane.hold for lane in self._lanes if lane.hold is not None]
 
     def stop(self) -> None:
         """Take no further event; `run` returns when those in hand are answered."""
@@ -81,6 +89,8 @@ class DirectReader:
             self.trouble.reason = None
             arrivals = Arrivals(self._catalog, needs_slots=self.subscription.policy.concurrency > 1)
             lanes = self._lanes = self._new_lanes(inbox, arrivals)
+            for lane in lanes:
+                lane.on_rest = self._rested
             receiving = asyncio.create_task(self._receive(inbox, arrivals, lanes))
             working = [asyncio.create_task(lane.run()) for lane in lanes]
             ending = asyncio.create_task(self._ending.wait())
@@ -145,6 +155,10 @@ class DirectReader:
             )
             for batch in batches
         ]
+
+    def _rested(self) -> None:
+        if self.on_rest is not None:
+            self.on_rest()
 
     def _end_lanes(self) -> None:
         """Have none of them begin with another event."""
