@@ -27,8 +27,10 @@ class Edge:
 
     def look(self, connection: Connection) -> int:
         """The newest order that is safe to read, now."""
-        shift = self.life.shift
-        head, tip = connection.execute(EDGE, (shift,)).fetchone()
+        return self.learn(*connection.execute(EDGE, (self.life.shift,)).fetchone())
+
+    def learn(self, head: int | None, tip: int | None) -> int:
+        """What `EDGE` gave; the newest order that is safe to read, now."""
         with self._lock:
             self.head = max(self.head, head or 0)
             self._tip = max(self._tip, tip or 0)

@@ -10,6 +10,7 @@ from tidings.log.group import GroupStatus, Lease
 from tidings.log.postgres.connection import Connection
 from tidings.log.postgres.edge import Edge
 from tidings.log.postgres.members import Members
+from tidings.log.postgres.orders import MOMENT
 from tidings.log.postgres.session import Placed, Session
 from tidings.log.postgres.threads import Threads
 from tidings.log.postgres.transaction import Guard, OpenTransaction
@@ -23,8 +24,9 @@ _MOST_COUNTED = 1_000_000  # events of a lag: beyond that nobody needs to know i
 _LAG = f"""
 SELECT count(*) FROM (
   SELECT 1 FROM tidings_events WHERE position > ? AND position <= ? LIMIT {_MOST_COUNTED}) AS behind"""
-_OWNED = """
-SELECT lane, position FROM tidings_lanes WHERE group_name = ? AND owner = ? AND fence = ? ORDER BY lane FOR UPDATE"""
+_OWNED = f"""
+SELECT lane, position, {MOMENT} FROM tidings_lanes
+WHERE group_name = ? AND owner = ? AND fence = ? ORDER BY lane FOR UPDATE"""
 _MEMBERS = "SELECT DISTINCT member FROM tidings_members"
 
 
@@ -118,10 +120,12 @@ class PostgresLedger(RelationalLedger):
 
     def _check_fence(self, session: Session, lease: Lease) -> list[tuple[int, int]]:
         """The lease's lanes stay its own until the commit; gives (order, lanes as bits) of where they are."""
-        rows = session.connection.execute(_OWNED, (lease.group, lease.member, lease.fence)).fetchall()
+        asked = (session.moment, lease.group, lease.member, lease.fence)
+        rows = session.connection.execute(_OWNED, asked).fetchall()
         if not rows or len(rows) != len(lease.lanes):
             raise Fenced(lease.group, lease.member)
+        session.learn(rows[0][2])
         places: dict[int, int] = {}
-        for lane, position in rows:
+        for lane, position, _ in rows:
             places[position] = places.get(position, 0) | 1 << lane
         return sorted(places.items())

@@ -28,6 +28,13 @@ EDGE = f"""
 SELECT (SELECT max(position) FROM tidings_events WHERE position < {HORIZON}),
   (SELECT max(position) FROM tidings_events)"""
 
+# The same, with how often members, lanes or an operator's wishes have changed, and when the next timer is due.
+AROUND = f"""{EDGE},
+  (SELECT value FROM tidings_meta WHERE name = 'control'), (SELECT value FROM tidings_meta WHERE name = 'timers')"""
+
+# The same, and everybody else is woken: one question, as it is asked after each commit.
+RING = f"{AROUND}, pg_notify(?, '')"
+
 # The log's time: a clock of the program's own, else the server's, and never before that of the newest event.
 MOMENT = """
 greatest(coalesce(?::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint),

@@ -5,7 +5,6 @@ its cursor commit together. Text is compared by its bytes, as positions, ids and
 """
 
 from tidings.errors import ConfigurationError, NewerSchema
-from tidings.log.bell import Counters
 from tidings.log.position import Epoch
 from tidings.log.postgres.connection import Connection
 from tidings.log.postgres.orders import Life, order_from, shift_after
@@ -172,12 +171,6 @@ def tip_of(connection: Connection) -> int:
     """The highest order that is committed, 0 when none is; the newest event is never trimmed."""
     tip: int = connection.execute("SELECT coalesce(max(position), 0) FROM tidings_events").fetchone()[0]
     return tip
-
-
-def counters_of(connection: Connection) -> Counters:
-    """How often members, lanes or an operator's wishes have changed, and when the next timer is due."""
-    rows = connection.execute("SELECT name, value FROM tidings_meta WHERE name IN ('control', 'timers')").fetchall()
-    return Counters(**{name: int(value) for name, value in rows})
 
 
 def _migrate(connection: Connection) -> None:

@@ -95,6 +95,11 @@ class Session:
             self._recorded_at = int(self.connection.execute(f"SELECT {MOMENT}", (self.moment,)).fetchone()[0])
         return self._recorded_at
 
+    def learn(self, moment: int) -> None:
+        """The log's time, when something else that was asked has told it too."""
+        if self._recorded_at is None:
+            self._recorded_at = moment
+
     @property
     def tip(self) -> int:
         """The highest order that this transaction sees."""

@@ -18,12 +18,12 @@ from concurrent.futures import Future
 from typing import Any
 
 from tidings.errors import LogClosed, LogError
-from tidings.log.bell import Bell
+from tidings.log.bell import Bell, Counters
 from tidings.log.postgres.connection import Connection, Link
 from tidings.log.postgres.driver import psycopg
 from tidings.log.postgres.edge import Edge
 from tidings.log.postgres.failures import translated
-from tidings.log.postgres.schema import counters_of
+from tidings.log.postgres.orders import AROUND, RING
 
 logger = logging.getLogger("tidings")
 _HELD_LOOK = 0.01  # seconds between looks while readers are held back
@@ -78,16 +78,11 @@ class Watch:
 
     def look(self, connection: Connection) -> None:
         """See where the log ends, and tell the ears of this process."""
-        assert self.edge is not None
-        head = self.edge.look(connection)
-        if not self.edge.is_held:
-            self._held_since = None
-        self._bell.news(self.edge.life.epoch.position(head), counters_of(connection))
+        self._tell(connection, AROUND)
 
     def ring_now(self, connection: Connection) -> None:
         """Look, and wake everybody else; on this thread."""
-        self.look(connection)
-        connection.execute("SELECT pg_notify(?, '')", (self._channel,))
+        self._tell(connection, RING, self._channel)
 
     def close(self) -> None:
         """End the thread; blocks for a moment."""
@@ -96,6 +91,15 @@ class Watch:
         if self._thread.ident is not None:
             self._thread.join(2.0)
         self._link.close()
+
+    def _tell(self, connection: Connection, question: str, *more: str) -> None:
+        assert self.edge is not None
+        life = self.edge.life
+        head, tip, control, timers, *_ = connection.execute(question, (life.shift, *more)).fetchone()
+        safe = self.edge.learn(head, tip)
+        if not self.edge.is_held:
+            self._held_since = None
+        self._bell.news(life.epoch.position(safe), Counters(int(control or 0), int(timers or 0)))
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError, OSError):  # it is awake, or gone
