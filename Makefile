@@ -17,8 +17,8 @@ setup: $(READY)  ## make .venv with the pinned tools and tidings itself (PYTHON=
 demo: $(READY)  ## run the shop: four services over one bus, one of them killed on the way
 	@test -t 1 && mode= || mode=--headless; $(PY) -m tidings demo shop $$mode $(ARGS)
 
-test: $(READY) servers  ## run the tests (ARGS="-k retry")
-	@$(PY) -m pytest $(ARGS)
+test: $(READY) servers  ## run the tests, a file at a time on each of two cores (ARGS="-k retry"; ARGS="-n 0 --pdb" for one core)
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(READY)  ## format, lint, types and floors; changes nothing
 	@$(PY) -m ruff format --check .

@@ -30,7 +30,7 @@ def there_and_back(event: Event) -> Event:
         {"content_type": "application/vnd.shop+json", "data": msgspec.Raw(b"[1.10]")},
         {"subject": "x" * 300},
     ],
-    ids=str,
+    ids=lambda attributes: ",".join(attributes) or "none",
 )
 def test_an_event_is_the_same_there_and_back(attributes: dict[str, Any]) -> None:
     event = Event(**{"id": "1", "source": "shop", "type": "order:created", "data": msgspec.Raw(b"{}"), **attributes})

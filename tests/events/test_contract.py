@@ -259,7 +259,7 @@ def test_a_value_of_another_type_is_not_written(value: Any) -> None:
         of(OrderCreated).encode(value)
 
 
-UNREADABLE: list[Any] = ["one", None, object()]
+UNREADABLE: list[Any] = ["one", None, object]
 
 
 @pytest.mark.parametrize("value", [Point(1, float("nan")), *map(Point, UNREADABLE)], ids=str)

@@ -1,6 +1,8 @@
 """An application that trims its log while handlers work: whatever chance does, what somebody needs is never gone."""
 
 import asyncio
+import itertools
+import operator
 import random
 from typing import Any
 
@@ -20,10 +22,14 @@ EVERYTHING = {"**": Retain(consumed=True)}
 
 
 async def shrunk(app: App, count: int) -> None:
-    """Return when so many events are left, letting time go by for the chore's rounds."""
+    """Return when so many events are left, letting time go by for the chore's rounds.
+
+    More and more of it: the chore rests for many times as long as a step of its took.
+    """
+    seconds = itertools.accumulate(itertools.repeat(1.1), operator.mul, initial=5.0)
 
     async def is_so() -> bool:
-        pass_time(app, 5.0)
+        pass_time(app, min(next(seconds), 1e5))
         return len(await recorded(app.log)) == count
 
     await until(is_so, app.log)
