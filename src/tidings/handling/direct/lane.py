@@ -219,16 +219,17 @@ class Lane:
             return
         if one.state == "retry":
             [arrival] = self._arrivals.take([one.order])
+            arrival.attempt = max(one.attempts, 1)
             await self._inbox.retry(arrival, wait)
             return
         if self._stops:
             raise Stopped(self._name, one)
         [arrival] = self._arrivals.take([one.order])
+        arrival.attempt = max(one.attempts, 1)  # calls on the spot are attempts, too
         await self._give_up(arrival, one)
 
     async def _give_up(self, arrival: Arrival, one: Parked) -> None:
         if self._keeps:
-            arrival.attempt = max(one.attempts, 1)
             await self._inbox.reject(arrival, one.reason, one.detail)
         else:
             await self._inbox.settle([arrival])
