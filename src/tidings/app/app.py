@@ -27,6 +27,7 @@ from tidings.events import Catalog, Contract
 from tidings.handling.chores.housekeeping import Chore
 from tidings.handling.chores.lineage import KEPT, LineageChore, kept_for
 from tidings.handling.chores.trimmer import Trimmer
+from tidings.handling.direct import DirectReader
 from tidings.handling.flow.settings import Rate
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.oversight.alerts import Alerts
@@ -127,6 +128,11 @@ class App(Publishing):
     def readers(self) -> Sequence[Reader]:
         """Who reads for its groups in this process, while its handlers are at work: what holds each back, too."""
         return () if self._running is None else self._running.readers
+
+    @property
+    def direct_readers(self) -> Sequence[DirectReader]:
+        """Who hears its broker itself in this process, while its handlers are at work."""
+        return () if self._hearing is None else self._hearing.readers
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:

@@ -20,7 +20,7 @@ class Substitutes(msgspec.Struct, frozen=True):
     """Another clock, and other ways to open the log, to connect to the broker and to call each handler."""
 
     clock: Clock
-    log_url: str
+    log_url: str | None
     broker_url: str | None
     open_log: OpenLog
     connect: Connect

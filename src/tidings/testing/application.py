@@ -16,7 +16,7 @@ from tidings.handling.outgoing import Outgoing
 from tidings.testing.asserting import Assertions
 from tidings.testing.events import Events
 from tidings.testing.faults import Faults, InjectedFault
-from tidings.testing.outcomes import Handled, Held, SetAside, UnexpectedDeadLetters, handled, set_aside
+from tidings.testing.outcomes import Handled, Held, SetAside, UnexpectedDeadLetters, handled
 from tidings.testing.quiet import ANY_HOLD, PASSING, NotSettled, Standing
 from tidings.testing.stage import Stage
 
@@ -32,10 +32,11 @@ class TestApp(Assertions):
             test.assert_published(StockReserved(order_id=7))
 
     The log is in memory, or with `log="sqlite"` in a temporary file; that is chosen by itself when a handler takes
-    `tx`, as memory has no SQL. A broker is replaced by one in memory, with both relays at work. The clock stands until
-    the test moves it; waits between tries on the spot take none of its time. When the block ends, a dead letter that
-    `assert_dead` has not asked for raises `UnexpectedDeadLetters`, unless `raise_dead=False`; and the application is as
-    it was before.
+    `tx`, as memory has no SQL. A broker is replaced by one in memory, with both relays at work. An application without
+    a log gets none: its handlers hear that broker, which hands over later, keeps dead letters and order as its own
+    does. The clock stands until the test moves it; waits between tries on the spot take none of its time. When the
+    block ends, a dead letter that `assert_dead` has not asked for raises `UnexpectedDeadLetters`, unless
+    `raise_dead=False`; and the application is as it was before.
 
     Raises:
         ConfigurationError: on entering: the application is open, or a fault is of a broker and it has none.
@@ -68,12 +69,12 @@ class TestApp(Assertions):
         _check_loop()
         self._subscriptions = self.app.subscriptions
         self.faults.check(has_broker=self.app.broker_url is not None)
-        kind = self._log_kind or ("sqlite" if any(each.form.uses_tx for each in self._subscriptions) else "memory")
+        kind = self._kind()
         try:
             self._stage = await Stage.set(self.app, self.clock, self.faults, kind, self._stack)
             self._words = self._stage.words
             await self._stack.enter_async_context(self.app.running())
-            self._stage.attend()
+            await self._stage.attend()
             await self._schedule()
         except BaseException as error:
             await self._stack.aclose()
@@ -98,7 +99,7 @@ class TestApp(Assertions):
 
     @property
     def published(self) -> Events:
-        """All that was recorded since the start, by whomever: `test.published.of(OrderCreated)`."""
+        """All that was recorded since the start, by whomever; without a log, all that was handed to the broker."""
         return self._stage.history.events
 
     @property
@@ -108,12 +109,12 @@ class TestApp(Assertions):
 
     @property
     def handled(self) -> list[Handled]:
-        """What was handled with success and is committed, in the order of the log."""
-        return handled(self._stage.calls.settled(), self._stage.history)
+        """What was handled with success and is committed, or settled with the broker, in the order of the log."""
+        return handled(self._stage.calls.settled(), self._stage.history_of)
 
     @property
     def dead(self) -> list[SetAside]:
-        """The dead letters, as of the last `settle`."""
+        """The dead letters, as of the last `settle`; and the events at which groups have stopped."""
         return [one for one in self._aside_now if one.state == "dead"]
 
     @property
@@ -202,8 +203,18 @@ class TestApp(Assertions):
                 wait = await self._still(timeout, until_next)
         await self._refresh()
 
+    def _kind(self) -> Literal["memory", "sqlite"] | None:
+        """Which log it gets."""
+        if self.app.log_url is not None:
+            return self._log_kind or ("sqlite" if any(each.form.uses_tx for each in self._subscriptions) else "memory")
+        if self._log_kind is not None:
+            raise ConfigurationError(f"{self.app.name} has no log, and gets none in a test: leave log= out")
+        return None
+
     async def _schedule(self) -> None:
         """What recurs waits for its time from the first moment, and not from when somebody comes to it."""
+        if self.app.log_url is None:
+            return
         now = int(self.clock.now() * 1e6)
         await self.app.log.ledger.timers.repeat(self.app.name, [each.first(now) for each in self.app.recurring])
 
@@ -248,14 +259,13 @@ class TestApp(Assertions):
     async def _what_is_left(self) -> list[str]:
         standing, health = await self._stage.quiet.look(), await self.app.health()
         await self._stage.history.catch_up()
-        return [*standing.lines(self._stage.history), *(f"in trouble: {each}" for each in health.troubles)]
+        return [*standing.lines(self._stage.history_of), *(f"in trouble: {each}" for each in health.troubles)]
 
     async def _refresh(self) -> None:
         """Know what is set aside, and all that was recorded."""
         await self._stage.history.catch_up()
         await self._stage.sent.catch_up()
-        parked = await self.app.log.ledger.parked(limit=100_000)
-        self._aside_now = set_aside(parked, self._stage.history)
+        self._aside_now = await self._stage.set_aside()
         self._held_now = await self._stage.quiet.held(self._standing)
 
 

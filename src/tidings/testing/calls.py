@@ -2,14 +2,17 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
+from tidings.events import Event
 from tidings.handling.delivery import Item
+from tidings.handling.direct.arrivals import NOWHERE
 from tidings.handling.form import Form
 from tidings.handling.subscription import Subscription
+from tidings.log.record import envelope_of
 from tidings.testing.activity import Activity
 
 
@@ -31,13 +34,24 @@ class Calls:
     def __init__(self, activity: Activity) -> None:
         self._activity = activity
         self._known: dict[tuple[str, int], Call] = {}
+        self._came: dict[tuple[str, str], int] = {}  # of what a broker has handed over: source and id -> order there
+        self._broadcasts: set[str] = set()
         self._open: dict[str, dict[int, Call]] = {}  # by group: what no settlement has covered since the latest call
         self._lock = threading.Lock()  # plain handlers are called on threads
 
-    def watch(self, subscription: Subscription) -> Subscription:
+    def watch(self, subscription: Subscription, *, hears_broker: bool = False) -> Subscription:
         """The same subscription, its calls watched."""
         form = WatchedForm(**msgspec.structs.asdict(subscription.form), calls=self)
+        if subscription.broadcast:
+            self._broadcasts.add(subscription.name)
+        if hears_broker:  # its records have no place in a log to be known by; whole, they have their ids
+            form = msgspec.structs.replace(form, returns_events=True)
         return msgspec.structs.replace(subscription, form=form)
+
+    def came(self, event: Event, order: int) -> None:
+        """A broker hands an event over that lies there in this place."""
+        with self._lock:
+            self._came[event.source, event.id] = order
 
     @contextlib.contextmanager
     def calling(self, group: str, items: Sequence[Item]) -> Iterator[None]:
@@ -58,12 +72,18 @@ class Calls:
             self._activity.note()
 
     def _begun(self, group: str, item: Item) -> Call:
-        order = item.record.order
+        order = self._order(item)
         call = self._known.setdefault((group, order), Call(group, order))
         call.attempts, call.count, call.under_way = item.attempts + 1, call.count + 1, call.under_way + 1
         call.is_settled = False
         self._open.setdefault(group, {})[order] = call
         return call
+
+    def _order(self, item: Item) -> int:
+        if item.epoch is not NOWHERE:
+            return item.record.order
+        event = envelope_of(item.record, item.position)
+        return self._came[event.source, event.id]
 
     def under_way(self) -> list[Call]:
         """The calls that have not returned."""
@@ -86,6 +106,11 @@ class Calls:
         """The calls that have returned, and that no settlement has covered since."""
         with self._lock:
             return [call for call in self._open.get(group, {}).values() if not call.under_way]
+
+    def safe(self, group: str | None, orders: Collection[int]) -> None:
+        """A broker will not hand these over again to a group, or to those that hear it without one (None)."""
+        groups = self._broadcasts if group is None else {group}
+        self.settle([each for name in groups for each in self.open(name) if each.order in orders])
 
     def settle(self, calls: Iterable[Call]) -> None:
         """What these calls have done is committed."""

@@ -2,12 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Container, Sequence
 
-from tidings.brokers import Arrival, Broker, DeadLetter, Difference, Inbox, Standing, Wanted
+import msgspec
+
+from tidings.brokers import Arrival, Broker, Capabilities, DeadLetter, Difference, Inbox, Standing, Wanted
 from tidings.clock import Clock
 from tidings.events import Event
 from tidings.testing.activity import Activity
+from tidings.testing.calls import Calls
 from tidings.testing.faults import Faults, InjectedFault, Kind
 
 HERE = "broker"
@@ -55,12 +59,20 @@ class Held:
 
 
 class Carrier:
-    """A broker with faults. What it holds back outlives the inbox it was held back from."""
+    """A broker with faults. What it holds back outlives the inbox it was held back from.
 
-    def __init__(self, broker: Broker, faults: Faults, clock: Clock, activity: Activity) -> None:
-        self.url = broker.url
-        self.capabilities = broker.capabilities
+    It can do no more for handlers than the carrier that it is `like`.
+    """
+
+    def __init__(
+        self, broker: Broker, faults: Faults, clock: Clock, activity: Activity, calls: Calls, like: Broker | None
+    ) -> None:
+        self.url = broker.url if like is None else like.url
+        self.capabilities = broker.capabilities if like is None else _as_of(broker.capabilities, like.capabilities)
         self.held: dict[str, Held] = {}
+        self.members = Counter[str]()  # of each group, "" being who hears without one
+        self._calls = calls
+        self._listening: list[Held] = []  # of who has no group; it ends with them
         self._broker = broker
         self._faults = faults
         self._clock = clock
@@ -80,13 +92,18 @@ class Carrier:
         self, patterns: Sequence[str], *, group: str | None, start: str = "earliest", prefetch: int = 500
     ) -> AsyncIterator["FaultyInbox"]:
         """Join a group."""
-        held = Held() if group is None else self.held.setdefault(group, Held())
+        held, name = Held() if group is None else self.held.setdefault(group, Held()), group or ""
         async with self._broker.subscribe(patterns, group=group, start=start, prefetch=prefetch) as inbox:
-            faulty = FaultyInbox(inbox, held, self._faults, self._clock, self._activity)
+            faulty = FaultyInbox(inbox, group, held, self._faults, self._clock, self._activity, self._calls)
+            self.members[name] += 1
+            self._listening += [held] if group is None else []
+            self._activity.note()
             try:
                 yield faulty
             finally:
                 await faulty.leave()
+                self.members[name] -= 1
+                self._listening = [each for each in self._listening if each is not held]
 
     async def groups(self) -> list[Standing]:
         """As the broker says."""
@@ -110,19 +127,41 @@ class Carrier:
 
     def ring(self) -> None:
         """Have everybody look again: time has gone by."""
-        for held in self.held.values():
+        for held in (*self.held.values(), *self._listening):
             held.ring()
+
+    def owing(self, without: Container[str] = ()) -> int:
+        """How many events are to be handed over or settled by now; not counting some groups."""
+        there = [held for name, held in self.held.items() if name not in without]
+        return sum(held.owing(self._clock.monotonic()) for held in (*there, *self._listening))
 
     def next_due(self) -> float | None:
         """The monotonic time at which the next delayed event may be handed over."""
-        return min((due for held in self.held.values() for due, _ in held.delayed), default=None)
+        waiting = (*self.held.values(), *self._listening)
+        return min((due for held in waiting for due, _ in held.delayed), default=None)
+
+
+def _as_of(own: Capabilities, like: Capabilities) -> Capabilities:
+    """What handlers may count on with the carrier that this one stands for."""
+    return msgspec.structs.replace(own, delay=like.delay, dead_letters=like.dead_letters, order=like.order)
 
 
 class FaultyInbox:
     """A group's events as they arrive when something goes wrong on the way."""
 
-    def __init__(self, inbox: Inbox, held: Held, faults: Faults, clock: Clock, activity: Activity) -> None:
+    def __init__(
+        self,
+        inbox: Inbox,
+        group: str | None,
+        held: Held,
+        faults: Faults,
+        clock: Clock,
+        activity: Activity,
+        calls: Calls,
+    ) -> None:
         self._inbox = inbox
+        self._group = group
+        self._calls = calls
         self._held = held
         self._faults = faults
         self._clock = clock
@@ -135,13 +174,14 @@ class FaultyInbox:
             arrivals = self._held.take(self._clock.monotonic()) or self._spoilt(await self._arrived(at_most))
             if arrivals:
                 self._held.handed += arrivals
+                for each in arrivals:
+                    self._calls.came(each.event, each.ticket.order)
                 return arrivals
-            if not self._held.handed:
-                await self.settle()  # all that came is held here
 
     async def settle(self, arrivals: Sequence[Arrival] | None = None) -> None:
-        """These are safe; and to the carrier all that came is, as what is not is held here."""
-        await self._inbox.settle()
+        """These are safe; to the carrier all that came is, as it is held here."""
+        settled = self._held.handed if arrivals is None else arrivals
+        self._calls.safe(self._group, {each.ticket.order for each in settled})
         self._held.settled(arrivals)
         self._activity.note()
 
@@ -188,6 +228,7 @@ class FaultyInbox:
     async def _fetch(self, at_most: int) -> None:
         arrivals = await self._inbox.receive(at_most)
         self._held.arrived += arrivals  # not in one line: the list may be another one after the await
+        await self._inbox.settle(arrivals)
 
     def _spoilt(self, arrivals: list[Arrival]) -> list[Arrival]:
         """What is handed over of these now."""

@@ -1,6 +1,6 @@
 """What became of an event in a group: `Handled`, `SetAside`, `Held`; and the error for unexpected dead letters."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -71,14 +71,16 @@ class UnexpectedDeadLetters(AssertionError):
         )
 
 
-def handled(calls: Iterable[Call], history: Recorded) -> list[Handled]:
-    """The calls as a test sees them."""
-    return [Handled(call.group, history.event(call.order), call.attempts, call.count) for call in calls]
+def handled(calls: Iterable[Call], history_of: Callable[[str], Recorded]) -> list[Handled]:
+    """The calls as a test sees them; `history_of` a group is that of the log or broker which it hears."""
+    return [Handled(call.group, history_of(call.group).event(call.order), call.attempts, call.count) for call in calls]
 
 
-def set_aside(parked: Iterable[Parked], history: Recorded) -> list[SetAside]:
+def set_aside(parked: Iterable[Parked], history_of: Callable[[str], Recorded]) -> list[SetAside]:
     """Parked events as a test sees them."""
     return [
-        SetAside(one.group, history.event(one.order), one.state, one.attempts, one.due, one.reason, one.detail)
+        SetAside(
+            one.group, history_of(one.group).event(one.order), one.state, one.attempts, one.due, one.reason, one.detail
+        )
         for one in parked
     ]

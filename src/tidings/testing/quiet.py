@@ -16,8 +16,8 @@ from tidings.log.timers import Timer
 from tidings.log.turn import in_turn
 from tidings.testing.activity import Activity
 from tidings.testing.calls import Call, Calls
-from tidings.testing.carrier import Carrier
 from tidings.testing.outcomes import Held
+from tidings.testing.overheard import Overheard
 from tidings.testing.recorded import Recorded
 from tidings.testing.showing import show_event
 
@@ -45,6 +45,7 @@ class Standing(msgspec.Struct):
     committing: list[str] = []  # what is on its way to the log
     overdue: list[Timer] = []  # what was scheduled, and should be recorded by now
     held: dict[str, list[Hold]] = {}  # by group: flow control keeps all that is left to it until later
+    gathered: dict[str, list[Hold]] = {}  # the same of what a broker has handed over
     now: float = 0.0  # monotonic, when it looked
 
     @property
@@ -60,10 +61,11 @@ class Standing(msgspec.Struct):
 
     def wait(self, *kinds: str) -> float | None:
         """Seconds until the first that is held back by one of these goes on."""
-        waits = [hold.until - self.now for holds in self.held.values() for hold in holds if hold.by in kinds]
+        every = (*self.held.values(), *self.gathered.values())
+        waits = [hold.until - self.now for holds in every for hold in holds if hold.by in kinds]
         return max(min(waits), _LEAST) if waits else None
 
-    def lines(self, history: Recorded) -> list[str]:
+    def lines(self, history_of: Callable[[str], Recorded]) -> list[str]:
         """What is left, as a person reads it."""
         found = [
             f"{group} is behind by {count}, at {show_event(event) if event else 'events it does not hear'}"
@@ -73,19 +75,24 @@ class Standing(msgspec.Struct):
             f"{each.group} has {each.type} {each.event_id} parked as {each.state}, and it is due" for each in self.due
         ]
         found += [
-            f"{call.group} has {show_event(history.event(call.order))} in hand, attempt {call.attempts}"
+            f"{call.group} has {show_event(history_of(call.group).event(call.order))} in hand, attempt {call.attempts}"
             for call in self.in_hand
         ]
         found += [f"{what} is being committed" for what in self.committing]
         found += [
-            f"{group} holds {len(hold.items)} events back by its {hold.by} for {hold.until - self.now:g} s, the first"
-            f" is {show_event(history.event(hold.items[0].record.order))}"
+            f"{_held_back(group, hold, self.now)}, the first is {show_event(history_of(group).event(order))}"
             for group, holds in self.held.items()
             for hold in holds
+            for order in [hold.items[0].record.order]
         ]
+        found += [_held_back(group, hold, self.now) for group, holds in self.gathered.items() for hold in holds]
         if self.arriving:
             found.append(f"the broker has {self.arriving} events that have not been taken in")
         return [*found, *(f"{each.draft.type} is scheduled, and due" for each in self.overdue)]
+
+
+def _held_back(group: str, hold: Hold, now: float) -> str:
+    return f"{group} holds {len(hold.items)} events back by its {hold.by} for {hold.until - now:g} s"
 
 
 class Quiet:
@@ -94,15 +101,12 @@ class Quiet:
     def __init__(
         self,
         groups: Mapping[str, PatternSet],
-        log: Log,
+        log: Log | None,
         calls: Calls,
         activity: Activity,
         history: Recorded,
         clock: Clock,
-        carrier: Carrier,
-        bus: Log,
-        arrived: Recorded,
-        inbound: tuple[str, PatternSet] | None,
+        overheard: Overheard,
         readers: Callable[[], Sequence[Reader]],
     ) -> None:
         self._groups = groups
@@ -111,45 +115,43 @@ class Quiet:
         self._activity = activity
         self._history = history
         self._clock = clock
-        self._carrier = carrier
-        self._bus = bus
-        self._arrived = arrived
-        self._inbound = inbound  # the group in which events are taken in, and what it hears
+        self._overheard = overheard
         self._readers = readers
 
     async def look(self) -> Standing:
         """What is left to do now."""
         overdue = [each for each in await self._next_timer() if self._until(each) <= 0]  # first: it becomes an event
         await self._history.catch_up()
-        statuses = [each for each in await self._log.ledger.groups() if each.name in self._groups]
+        statuses = [each for each in await self._statuses() if each.name in self._groups]
         live = {each.name for each in statuses if each.state == "live"}
-        due, arriving = await self._due(), await self._arriving()
+        due, again, arriving = await self._due(), await self._overheard.due(), await self._overheard.arriving()
         held = self._held()  # last, and with no wait after it: this may change without anything being done
         return Standing(
             [self._behind(each) for each in statuses if each.lag and each.name in live - held.keys()],
-            [each for each in due if each.group in live - held.keys()],
+            [*(each for each in due if each.group in live - held.keys()), *again],
             self._calls.under_way(),
             arriving,
             self._activity.committing[:],
             overdue,
             held,
+            self._overheard.holds(),
             self._clock.monotonic(),
         )
 
     async def next_due(self) -> float | None:
         """Seconds until the next parked event, timer, or event delayed by the broker is due."""
-        waits = [each.due - self._clock.now() for each in await self._log.ledger.parked(state="retry")]
-        if (delayed := self._carrier.next_due()) is not None:
-            waits.append(delayed - self._clock.monotonic())
+        waits = await self._overheard.next_due()
+        if self._log is not None:
+            waits += [each.due - self._clock.now() for each in await self._log.ledger.parked(state="retry")]
         waits += [self._until(each) for each in await self._next_timer()]
         return min((wait for wait in waits if wait > 0), default=None)
 
     async def held(self, standing: Standing) -> list[Held]:
         """Each event that was held back when `standing` was looked at, group by group; what is parked is not in it."""
-        found = []
-        for status in await self._log.ledger.groups():
+        found = self._overheard.held(self._clock.monotonic())
+        for status in await self._statuses():
             holds = standing.held.get(status.name)
-            if holds:
+            if holds and self._log is not None:
                 parked = {each.order for each in await self._log.ledger.parked(status.name, limit=100_000)}
                 found += self._held_by(status, sorted(holds, key=lambda hold: hold.until), parked, standing.now)
         return found
@@ -180,8 +182,11 @@ class Quiet:
                 busy.add(name)
         return {name: holds for name, holds in found.items() if name not in busy}
 
+    async def _statuses(self) -> list[GroupStatus]:
+        return [] if self._log is None else await self._log.ledger.groups()
+
     async def _next_timer(self) -> list[Timer]:
-        return await self._log.ledger.timers.waiting(limit=1)
+        return [] if self._log is None else await self._log.ledger.timers.waiting(limit=1)
 
     def _until(self, timer: Timer) -> float:
         """Seconds, and a breath more where there are any: a clock that counts in floats could stop just before it."""
@@ -195,17 +200,8 @@ class Quiet:
 
     async def _due(self) -> list[Parked]:
         by_group: dict[str, list[Parked]] = {}
+        if self._log is None:
+            return []
         for each in await self._log.ledger.parked(limit=100_000):
             by_group.setdefault(each.group, []).append(each)
         return [due for parked in by_group.values() for due in in_turn(parked, self._clock.now())]
-
-    async def _arriving(self) -> int:
-        """How many events the broker has that this application hears and has not taken in."""
-        if self._inbound is None:
-            return 0
-        await self._arrived.catch_up()
-        name, hears = self._inbound
-        cursors = [order_in(each.position) for each in await self._bus.ledger.groups() if each.name == name]
-        ahead = self._arrived.after(min(cursors, default=0))
-        held = sum(each.owing(self._clock.monotonic()) for each in self._carrier.held.values())
-        return held + sum(hears.matches(event.type) for event in ahead)

@@ -43,6 +43,10 @@ class Recorded:
         """The event of an order that was caught up with."""
         return self._by_order[order]
 
+    def order_of(self, id: str) -> int:
+        """The order of the latest event that has this id."""
+        return max(order for order, event in self._by_order.items() if event.id == id)
+
     def lane(self, order: int) -> int:
         """The lane of that event; a reader who reads lean is not told of it."""
         return self._lanes[order]

@@ -4,14 +4,17 @@ import asyncio
 import itertools
 import shutil
 import tempfile
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Literal, cast
 
 from tidings.app import App
 from tidings.app.substitutes import Substitutes
-from tidings.brokers import Broker, Channels
+from tidings.brokers import Broker, Channels, connect
 from tidings.brokers.log import LogBroker
 from tidings.clock import Clock, ManualClock
+from tidings.errors import MissingExtra
 from tidings.events import PatternSet
 from tidings.handling.subscription import Subscription
 from tidings.log import Log, open_log
@@ -21,24 +24,28 @@ from tidings.testing.carrier import Carrier
 from tidings.testing.clock import StillClock
 from tidings.testing.faults import Faults
 from tidings.testing.log import WatchedLog
+from tidings.testing.outcomes import SetAside, set_aside
+from tidings.testing.overheard import Overheard
 from tidings.testing.quiet import Quiet
 from tidings.testing.recorded import Recorded
 from tidings.testing.wanted import Words
 
 _DRAIN = 3.0  # seconds that handlers have at the end of a test
+_JOINING = 5.0  # seconds, at most, until they hear a broker in memory
 _numbers = itertools.count(1)
 
 
 class Stage:
     """The parts around one application for one test. Make it with `set`, which leaves its ending to a stack."""
 
-    def __init__(self, app: App, clock: Clock, faults: Faults, log: Log, bus: Log) -> None:
+    def __init__(self, app: App, clock: Clock, faults: Faults, log: Log | None, bus: Log, like: Broker | None) -> None:
         self.catalog = app.catalog()
         self.words = Words(self.catalog)
         self.bus_broker = LogBroker(bus.url, clock=clock)
-        self.activity = Activity(log.bell)
+        self.activity = Activity((log or bus).bell)
         self.calls = Calls(self.activity)
-        self.history = Recorded(log, self.catalog, self.words)
+        self._arrived = Recorded(bus, self.catalog, self.words)
+        self.history = self._arrived if log is None else Recorded(log, self.catalog, self.words)
         self.sent = Recorded(bus, self.catalog, self.words, app.name)
         faults.readable = self.history.readable
         self.has_broker = app.broker_url is not None
@@ -46,55 +53,86 @@ class Stage:
         self._bus = bus
         self._clock = clock
         self._faults = faults
-        self._carrier = Carrier(LogBroker(bus.url, clock=clock), faults, clock, self.activity)
-        arrived = Recorded(bus, self.catalog, self.words)
-        groups, inbound = _groups(app), _inbound(app) if self.has_broker else None
+        self._direct = {each.name: each for each in app.subscriptions if each.direct or log is None}
+        self._carrier = Carrier(LogBroker(bus.url, clock=clock), faults, clock, self.activity, self.calls, like)
+        hearing = _hearing(app, self._direct) if self.has_broker else {}
+        self.overheard = Overheard(bus, self._arrived, self._carrier, hearing, lambda: app.direct_readers, clock)
         self.quiet = Quiet(
-            groups,
+            _groups(app),
             log,
             self.calls,
             self.activity,
             self.history,
             clock,
-            self._carrier,
-            bus,
-            arrived,
-            inbound,
+            self.overheard,
             lambda: app.readers,
         )
 
     @classmethod
     async def set(
-        cls, app: App, clock: ManualClock, faults: Faults, kind: Literal["memory", "sqlite"], stack: AsyncExitStack
+        cls,
+        app: App,
+        clock: ManualClock,
+        faults: Faults,
+        kind: Literal["memory", "sqlite"] | None,
+        stack: AsyncExitStack,
     ) -> "Stage":
-        """Open a log and a bus, and put them in the application's hands until `stack` ends."""
+        """Open a log, unless there is to be none, and a bus: they are the application's until `stack` ends.
+
+        Raises:
+            ConfigurationError: the application's own broker could not be used.
+        """
         still, number = StillClock(clock, f"{app.name}:inbound"), next(_numbers)
-        url = f"memory:tidings-test-{number}" if kind == "memory" else f"sqlite:///{await _folder(stack)}/log.db"
-        log = await _opened(url, still, stack)
+        url = f"memory:tidings-test-{number}" if kind != "sqlite" else f"sqlite:///{await _folder(stack)}/log.db"
+        log = None if kind is None else await _opened(url, still, stack)
         bus = await _opened(f"memory:tidings-test-bus-{number}", still, stack)
-        stage = cls(app, still, faults, log, bus)
+        stage = cls(app, still, faults, log, bus, await _carrier_of(app))
         stack.push_async_callback(stage.bus_broker.close)
-        stack.enter_context(app.substituted(stage._parts(app, url)))
+        stack.enter_context(app.substituted(stage._parts(app, None if log is None else url)))
         return stage
 
-    def attend(self) -> None:
-        """Hear of it whenever one of the application's readers, which are at work now, comes to rest."""
+    def history_of(self, group: str) -> Recorded:
+        """What a group hears of: all that is in the log, or all that was at the broker."""
+        return self._arrived if group in self._direct else self.history
+
+    async def attend(self) -> None:
+        """Hear of it whenever one of the application's readers, which are at work now, comes to rest.
+
+        Returns when those who hear the broker do so: nothing is kept for who hears it without a group.
+        """
         for reader in self._app.readers:
             reader.on_rest = self.activity.ring
+        for direct in self._app.direct_readers:
+            direct.on_rest = self.activity.ring
+        wanted = Counter("" if each.broadcast else each.name for each in self._direct.values())
+        ear = self.activity.listen()
+        try:
+            async with asyncio.timeout(_JOINING):
+                while not wanted <= self._carrier.members:
+                    await ear.wait(_JOINING)
+        finally:
+            self.activity.forget(ear)
+
+    async def set_aside(self) -> list[SetAside]:
+        """What waits or was given up, in the log and at the broker."""
+        ledger = self._app.log.ledger if self._app.log_url is not None else None
+        parked = [] if ledger is None else await ledger.parked(limit=100_000)
+        return set_aside([*parked, *await self.overheard.set_aside()], self.history_of)
 
     def ring(self) -> None:
         """Have everybody look again, as time has gone by."""
-        self._app.log.bell.ring()  # its own: on SQLite, each opening of a log has a bell
+        if self._app.log_url is not None:
+            self._app.log.bell.ring()  # its own: on SQLite, each opening of a log has a bell
         self._bus.bell.ring()
         self._carrier.ring()
 
-    def _parts(self, app: App, url: str) -> Substitutes:
+    def _parts(self, app: App, url: str | None) -> Substitutes:
         broker_url = self._bus.url if self.has_broker else None
         drain = min(app.drain, _DRAIN)
         return Substitutes(self._clock, url, broker_url, self._open, self._connect, self._watched, drain)
 
     def _watched(self, subscription: Subscription) -> Subscription:
-        return self.calls.watch(subscription)
+        return self.calls.watch(subscription, hears_broker=subscription.name in self._direct)
 
     async def _open(self, url: str, *, clock: Clock, **settings: Any) -> Log:
         log = await open_log(url, clock=clock, **({} if url.startswith("memory:") else settings))
@@ -113,10 +151,23 @@ def _groups(app: App) -> dict[str, PatternSet]:
     return groups
 
 
-def _inbound(app: App) -> tuple[str, PatternSet] | None:
-    """The group in which events are taken in from a broker, and what it hears."""
-    heard = {pattern for each in app.subscriptions for pattern in each.group.patterns}
-    return (app.name, PatternSet(sorted(heard))) if heard else None
+def _hearing(app: App, direct: Mapping[str, Subscription]) -> dict[str, PatternSet]:
+    """The groups that hear the broker: handlers themselves, and the one in which events are taken into the log."""
+    groups = {each.name: PatternSet(each.group.patterns) for each in direct.values() if not each.broadcast}
+    heard = {pattern for each in app.subscriptions if each.name not in direct for pattern in each.group.patterns}
+    return {**groups, app.name: PatternSet(sorted(heard))} if heard else groups
+
+
+async def _carrier_of(app: App) -> Broker | None:
+    """The application's own carrier, closed and never called, where handlers count on what it can do."""
+    if app.broker_url is None or not any(each.direct or app.log_url is None for each in app.subscriptions):
+        return None
+    try:
+        broker = await connect(app.broker_url, channels=app.channels)
+    except MissingExtra:  # whoever runs the tests need not have its library
+        return None
+    await broker.close()
+    return broker
 
 
 async def _folder(stack: AsyncExitStack) -> str:
