@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tests.handling.stage import Heard, OrderCreated
-from tidings import App, event
+from tests.handling.stage import Heard, OrderCreated, parked
+from tidings import App, Event, Retry, event
 from tidings.log import Where
 
 
@@ -96,3 +96,32 @@ async def test_a_slice_is_fetched_once_for_all_groups(app: App) -> None:
             await heard.reach(1000)
 
     assert looks.count("") == 1
+
+
+async def test_what_is_no_json_is_handled_as_it_is_unless_a_contract_says_otherwise(app: App) -> None:
+    plain, whole = Heard[Any](), Heard[Any]()
+
+    @app.on("image:*", "basket:filled", group="plain")
+    async def see(data: Any) -> None:
+        plain.note(data)
+
+    @app.on("image:*", group="whole")
+    async def look(event: Event) -> None:
+        whole.note((event.data, event.content_type))
+
+    @app.on(group="typed", retry=Retry.never())
+    async def fill(basket: BasketFilled) -> None: ...
+
+    async with app:
+        await app.publish("image:named", {"name": "cat"})
+        await app.publish(Event(source="web", type="image:taken", data=b"\xff\x00", content_type="image/png"))
+        await app.publish(Event(source="web", type="image:described", data="a cat", content_type="text/plain"))
+        broken = Event(source="web", type="basket:filled", data=b"\xff", content_type="image/png")
+        await app.log.append([broken])
+        async with app.running():
+            await whole.reach(3)
+            await plain.reach(3)
+            assert [each.group for each in await parked(app, "dead", "dead")] == ["plain", "typed"]
+
+    assert plain == [{"name": "cat"}, b"\xff\x00", b"a cat"]
+    assert whole[1:] == [(b"\xff\x00", "image/png"), (b"a cat", "text/plain")]

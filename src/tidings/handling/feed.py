@@ -5,11 +5,13 @@ from collections import OrderedDict
 
 import msgspec
 
-from tidings.errors import ContractError
+from tidings.errors import ContractError, LogDamaged
 from tidings.events import DECODE_FAILURES, Catalog, PatternSet
+from tidings.events.envelope import is_json
 from tidings.handling.delivery import Item
 from tidings.log import Log, Record, Slice, Where
 from tidings.log.position import Epoch
+from tidings.log.record import envelope_of
 
 _REMEMBERED = 8
 
@@ -80,8 +82,14 @@ class Feed:
             try:
                 add(Item(record, epoch, decode(record.data), None, again))
             except Exception as error:  # a type's own code may raise anything, and must not stop the other groups
-                add(Item(record, epoch, None, self._failure(record, error)))
+                add(self._undecoded(record, epoch, error))
         return items
+
+    def _undecoded(self, record: Record, epoch: Epoch, error: Exception) -> Item:
+        """What is no JSON, and says so of itself, is handled as it is, unless a contract knows better."""
+        if not self._has_contract(record.type) and record.envelope is not None and not _is_json(record):
+            return Item(record, epoch, record.data)
+        return Item(record, epoch, None, self._failure(record, error))
 
     def _failure(self, record: Record, error: Exception) -> ContractError:
         assert self._catalog is not None
@@ -107,14 +115,27 @@ class Feed:
         if found.upto == after:
             self._looks.pop((after, where), None)  # nothing yet: the next who asks must look again
         items = self.decode(found.records, found.epoch)
+        if where.lean and any(item.failure is not None and not self._has_contract(item.record.type) for item in items):
+            found = await self._log.scan(after, msgspec.structs.replace(where, lean=False), self._limit)
+            items = self.decode(found.records, found.epoch)
         types = frozenset({record.type for record in found.records})
         return Fetched(found, items, types, all(map(self._is_shareable, types)))
+
+    def _has_contract(self, name: str) -> bool:
+        return self._catalog is not None and self._catalog.contract_for(name) is not None
 
     def _is_shareable(self, name: str) -> bool:
         if self._catalog is None:
             return True
         contract = self._catalog.contract_for(name)
         return contract is not None and contract.shareable
+
+
+def _is_json(record: Record) -> bool:
+    try:
+        return is_json(envelope_of(record, "").content_type)
+    except LogDamaged:  # which is told where it matters
+        return True
 
 
 def _noted(task: asyncio.Task[Fetched]) -> None:

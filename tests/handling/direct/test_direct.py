@@ -182,6 +182,20 @@ async def test_what_cannot_be_decoded_is_a_dead_letter(broker: Broker, url: str)
     assert "order_id" in letter.reason
 
 
+async def test_what_is_no_json_is_handled_as_it_is(broker: Broker, url: str) -> None:
+    app, heard = App("shop", broker=url), Heard[Any]()
+
+    @app.on("image:taken")
+    async def look(data: Any) -> None:
+        heard.note(data)
+
+    async with app.running():
+        await broker.publish([Event(source="web", type="image:taken", data=b"\xff", content_type="image/png")])
+        await heard.reach(1)
+
+    assert heard == [b"\xff"]
+
+
 class CannotDelay:
     """A carrier that hands nothing over later."""
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from tidings.brokers import Arrival
 from tidings.errors import ContractError
-from tidings.events import DECODE_FAILURES, Catalog
+from tidings.events import DECODE_FAILURES, Catalog, Event
+from tidings.events.envelope import is_json
 from tidings.handling.delivery import Item
 from tidings.log.position import START, Epoch, Position
 from tidings.log.record import Record, draft, slot_of
@@ -54,8 +55,9 @@ class Arrivals:
             try:
                 items.append(Item(record, NOWHERE, decode(data), arrival.failure, again, False, arrival.attempt - 1))
             except Exception as error:  # a type's own code may raise anything
-                failure = arrival.failure or self._failure(record, error)
-                items.append(Item(record, NOWHERE, None, failure, None, False, arrival.attempt - 1))
+                failure = arrival.failure or self._failure(record, event, error)
+                value = data if failure is None else None
+                items.append(Item(record, NOWHERE, value, failure, None, False, arrival.attempt - 1))
         self._count = order
         return items
 
@@ -80,7 +82,10 @@ class Arrivals:
                 self._decoders[name, version] = found
         return found
 
-    def _failure(self, record: Record, error: Exception) -> ContractError:
+    def _failure(self, record: Record, event: Event, error: Exception) -> ContractError | None:
+        """None: it is no JSON, says so of itself, and no contract knows better."""
+        if not is_json(event.content_type) and self._catalog.contract_for(event.type) is None:
+            return None
         if isinstance(error, DECODE_FAILURES):
             return self._catalog.translate(record.type, record.version, error)
         return ContractError(record.type, record.version, "$", f"{type(error).__name__}: {error}")
