@@ -9,11 +9,12 @@ import uvloop
 
 from tests.brokers.redis_words import AnotherClient, own_prefix, url_of
 from tests.handling.conftest import reports
-from tests.handling.stage import Heard, OrderCreated, StockReserved
+from tests.handling.stage import Heard, OrderCreated, StockReserved, parked
 from tests.servers.fixtures import FreshServer
 from tests.servers.redis import RedisServer
-from tidings import App
+from tidings import App, Event
 from tidings.brokers import connect
+from tidings.brokers.foreign import Decode, Message
 from tidings.testing.broker_conformance.words import ids_of, new_events, take, within
 
 __all__ = ["reports"]  # what services report is shown with a failure
@@ -71,6 +72,43 @@ async def test_what_was_published_while_the_server_was_away_arrives(fresh_server
         await heard.reach(20)
 
     assert sorted(heard) == list(range(20))
+
+
+async def test_a_message_that_is_read_at_last_still_has_its_headers_and_key(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    prefix, other = own_prefix(), AnotherClient(redis_server)
+    seen = Heard[Message]()
+
+    def decode(message: Message) -> Event:
+        seen.note(message)
+        return Event(id=message.place, source="sensors", type="sensors:read", key=message.key, data=1)
+
+    def home(decoders: dict[str, Decode]) -> App:
+        bus = url_of(redis_server, prefix=prefix)
+        app = App("home", log=f"sqlite:///{tmp_path}/home.db", broker=bus, decoders=decoders)
+        app.on("sensors:read")(note)
+        return app
+
+    read = Heard[Event]()
+
+    async def note(event: Event) -> None:
+        read.note(event)
+
+    async with home({}).running() as blind:
+        fields = {"data": b"\xff", "key": "dev\u00efce 7", "unit": "C\n", "content-type": "text/x-sensor"}
+        await other.xadd(f"{prefix}stream:sensors:0", fields)
+        await blind.publish("sensors:known", {})  # which makes the channel
+        await parked(blind, "dead", group="home:unreadable")
+    async with home({"sensors": decode}).running() as app:
+        [letter] = (await app.dead.list()).letters
+        await app.dead.retry(letter.parked.event_id)
+        await read.reach(1)
+
+    [message] = [each for each in seen if each.data == b"\xff"]
+    assert (message.channel, message.key, message.content_type) == ("sensors", "dev\u00efce 7", "text/x-sensor")
+    assert (message.headers["unit"], message.headers["key"]) == ("C\n", "dev\u00efce 7")
+    assert read[0].key == "dev\u00efce 7"
 
 
 @pytest.mark.parametrize("scheme", ["redis", "redis+pubsub"])

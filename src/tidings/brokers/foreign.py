@@ -1,5 +1,6 @@
 """What others put on a channel: messages that are no CloudEvents in the headers of their carrier's binding."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -15,6 +16,10 @@ from tidings.events.envelope import JSON, is_json
 UNREADABLE: Final = "tidings:unreadable"  # the name of what holds a message that nobody could read
 STRUCTURED: Final = "application/cloudevents+json"
 _OCTETS: Final = "application/octet-stream"
+_HEADERS: Final = "messageheaders"  # of such a message, in pieces,
+_KEY: Final = "messagekey"  # and its key and content type
+_PIECE: Final = 4000  # characters; a header of an event has 4096 at most
+_MOST_PIECES: Final = 16
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -81,7 +86,7 @@ def json_decoder(type: str, *, source: str = "foreign", key: str | None = None) 
 
 
 def unreadable(url: str, message: Message, error: Exception) -> Event:
-    """What holds the bytes of a message that nobody could read."""
+    """What holds a message that nobody could read: its bytes, and in headers what stood beside them."""
     return Event(
         id=derived_id(message.place, url, UNREADABLE),
         source="tidings",
@@ -93,8 +98,38 @@ def unreadable(url: str, message: Message, error: Exception) -> Event:
             "reason": _plain(f"{type(error).__name__}: {error}"),
             "place": _plain(message.place),
             "carrier": _plain(url),
+            **_beside(message),
         },
     )
+
+
+def message_in(event: Event) -> Message:
+    """The message of which `unreadable` made this event; of very many headers, those that could be kept."""
+    said = {name: str(value) for name, value in event.headers.items()}
+    pieces = [said[name] for name in sorted(said) if name.startswith(_HEADERS)]
+    key, *kind = msgspec.json.decode(said.get(_KEY, "[null,null]"), type=list[str | None])
+    return Message(
+        event.subject or "",
+        bytes(event.data),
+        said.get("place", ""),
+        msgspec.json.decode("".join(pieces) or "{}", type=dict[str, str]),
+        key,
+        kind[0] if kind else None,
+    )
+
+
+def _beside(message: Message) -> dict[str, str]:
+    """Its headers, key and content type, as an event can have them: none too long, and of plain characters."""
+    kept: dict[str, str] = {}
+    left = _PIECE * _MOST_PIECES
+    for name, value in message.headers.items():
+        left -= len(json.dumps({name: value}))
+        if left >= 0:
+            kept[name] = value
+    text, said = json.dumps(kept), json.dumps([message.key, message.content_type])
+    pieces = [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)] if kept else []
+    beside = {f"{_HEADERS}{number:02}": piece for number, piece in enumerate(pieces)}
+    return beside if len(said) > _PIECE or said == "[null, null]" else {**beside, _KEY: said}
 
 
 def _is_json(event: Event) -> bool:

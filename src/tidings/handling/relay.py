@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from tidings.brokers import Arrival, Broker, Inbox
-from tidings.brokers.foreign import UNREADABLE, Foreign, Message
+from tidings.brokers.foreign import UNREADABLE, Foreign, message_in
 from tidings.clock import Clock
 from tidings.errors import EventRefused, Fenced, Reject
 from tidings.events import Event
@@ -49,13 +49,10 @@ def unreadable_subscription(app: str, log: Log, foreign: Foreign) -> Subscriptio
         Raises:
             Reject: it still cannot be read.
         """
-        data, channel = event.data, event.subject or ""
-        message = Message(
-            channel, data if isinstance(data, bytes) else bytes(data), str(event.headers.get("place", ""))
-        )
+        message = message_in(event)
         arrival = foreign.arrival(message, None)
         if arrival.failure is not None:
-            raise Reject(f"a message on channel {channel!r} cannot be read: {arrival.failure}")
+            raise Reject(f"a message on channel {message.channel!r} cannot be read: {arrival.failure}")
         await log.absorb([arrival.event])
 
     return Subscription(Group(f"{app}:unreadable", (UNREADABLE,)), form_of(unreadable), Policy())
