@@ -1,6 +1,7 @@
 """What stands on the wire of RabbitMQ: CloudEvents that others read and write, names as words, and what is neither."""
 
 import random
+import struct
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 from cloudevents.core.bindings import amqp, rabbitmq
 from cloudevents.core.v1.event import CloudEvent
+from pamqp import commands
+from pamqp.frame import marshal
 
 from tests.brokers.rabbitmq_words import aiormq, another_client, own_prefix, url_of
 from tests.servers.rabbitmq import RabbitmqServer
@@ -251,3 +254,88 @@ async def test_what_does_not_fit_is_refused_by_name_and_takes_nothing_with_it(br
         [arrival] = await received(inbox, 1)
 
     assert content_of(arrival.event) == "x" * 300_000
+
+
+def table(name: bytes, kind: bytes, value: bytes) -> bytes:
+    """Headers of one field, in a message's properties."""
+    field = bytes([len(name)]) + name + kind + value
+    return b"\x20\x00" + len(field).to_bytes(4) + field
+
+
+_STRANGE = {
+    "a name that is no text": (table(b"\xff\xfe", b"S", b"\x00\x00\x00\x01a"), False),
+    "text that is none": (table(b"a", b"S", b"\x00\x00\x00\x02\xff\xfe"), True),
+    "a time outside the calendar": (table(b"a", b"T", b"\x7f" + b"\xff" * 7), False),
+    "a number too large to be written again": (table(b"a", b"d", struct.pack(">d", 1e300)), True),
+    "bytes in a list": (table(b"a", b"A", b"\x00\x00\x00\x06S\x00\x00\x00\x01\xff"), True),
+    "a nested table": (table(b"a", b"F", b"\x00\x00\x00\x03\x01bV"), True),
+    "a content type that is no text": (b"\x80\x00\x02\xff\xfe", False),
+}
+
+
+@pytest.mark.parametrize("case", _STRANGE)
+async def test_headers_that_cannot_be_decoded_hold_nobody_up(
+    broker: Broker, rabbitmq_server: RabbitmqServer, prefix: str, case: str
+) -> None:
+    properties, is_decodable = _STRANGE[case]
+
+    async with broker.subscribe(["order:*"], group="g") as inbox:
+        await broker.publish([new_event(1)])
+        await put_raw(rabbitmq_server, prefix, b"0.order.order.:.created", properties, b"strange")
+        await broker.publish([new_event(2)])
+        arrivals = await received(inbox, 3)
+        [strange] = [each for each in arrivals if each.failure is not None]
+        assert (bytes(strange.event.data), strange.event.subject) == (b"strange", "order")
+        assert ("headers cannot be decoded" in str(strange.failure)) is not is_decodable
+        await inbox.reject(strange, str(strange.failure))
+        await inbox.settle([each for each in arrivals if each is not strange])
+        [letter] = await broker.letters("g")
+        assert bytes(letter.event.data) == b"strange"
+        await broker.resolve(letter, again=True)
+        [again] = await received(inbox, 1)
+        assert bytes(again.event.data) == b"strange"
+
+
+async def test_headers_that_leave_no_room_for_a_reason_are_given_up_first(
+    broker: Broker, rabbitmq_server: RabbitmqServer, prefix: str
+) -> None:
+    async with broker.subscribe(["order:*"], group="g") as inbox:
+        await put(rabbitmq_server, prefix, "0.order.order.:.created", b"much", headers={"much": "x" * 129_000})
+        [much] = await received(inbox, 1)
+        await inbox.reject(much, "no such thing", "\u20ac" * 20_000)
+        [letter] = await broker.letters("g")
+
+    assert (bytes(letter.event.data), letter.reason) == (b"much", "no such thing")
+
+
+async def test_a_routing_key_that_is_no_text_holds_nobody_up(
+    broker: Broker, rabbitmq_server: RabbitmqServer, prefix: str
+) -> None:
+    async with broker.subscribe(["**"], group="g") as inbox:
+        await put_raw(rabbitmq_server, prefix, b"0.\xff\xfe", b"\x00\x00", b"strange")
+        await broker.publish([new_event(1)])
+        arrivals = await received(inbox, 2)
+        await inbox.settle(arrivals)
+
+    assert {bytes(each.event.data) for each in arrivals} == {b"strange", b'{"number":1}'}
+
+
+async def put_raw(server: RabbitmqServer, prefix: str, key: bytes, properties: bytes, body: bytes) -> None:
+    """A message of somebody else, byte for byte."""
+    method = commands.Basic.Publish(0, f"{prefix}events", "k" * len(key))
+    async with another_client(server) as channel:
+        frames = [
+            marshal(method, channel.number).replace(b"k" * len(key), key),
+            frame(2, channel.number, b"\x00\x3c\x00\x00" + len(body).to_bytes(8) + properties),
+            frame(3, channel.number, body),
+        ]
+        await channel.write_queue.put(  # type: ignore[attr-defined]  # as a channel has it
+            aiormq.abc.ChannelFrame(b"".join(frames), should_close=False)
+        )
+        confirmed = await channel.queue_declare(exclusive=True)  # an answer: it was taken, in order
+        assert confirmed.queue
+
+
+def frame(kind: int, channel: int, content: bytes) -> bytes:
+    """A frame of AMQP."""
+    return bytes([kind]) + channel.to_bytes(2) + len(content).to_bytes(4) + content + b"\xce"

@@ -5,7 +5,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from tidings.brokers.interface import Arrival
 from tidings.brokers.rabbitmq.channels import Deliveries
@@ -17,7 +17,7 @@ from tidings.brokers.rabbitmq.outlet import Outlet
 from tidings.brokers.rabbitmq.reader import Reader
 from tidings.brokers.rabbitmq.topology import Topology
 from tidings.clock import Clock
-from tidings.errors import BrokerError, BrokerUnreachable
+from tidings.errors import BrokerError, BrokerUnreachable, EventRefused
 from tidings.events import PatternSet, new_id
 
 _SHORTEST: Final = 100  # milliseconds on the way round; less is waited for here
@@ -136,9 +136,15 @@ class RabbitmqInbox:
         received: Received = arrival.ticket
         if self._group is not None:
             dead, queue = dead_of(self._link.settings.prefix, self._group), self._queues[received.reader.number]
-            await self._outlet.send([given_up(received, dead, queue, arrival.attempt, reason, detail)])
+            await self._bury(received, dead, queue, arrival.attempt, reason, detail)
         await self._settle([received])
         self._answered()
+
+    async def _bury(self, received: Received, *said: Any) -> None:
+        try:
+            await self._outlet.send([given_up(received, *said)])
+        except EventRefused:  # with its own headers and ours together it is more than one frame can hold
+            await self._outlet.send([given_up(received, *said, bare=True)])
 
     async def _begin(self, number: int) -> None:
         try:

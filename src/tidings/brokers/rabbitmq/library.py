@@ -5,8 +5,10 @@ from tidings.errors import MissingExtra
 try:
     import aiormq
     from aiormq.abc import AbstractConnection, ChannelFrame
+    from aiormq.connection import FrameReceiver
     from pamqp import commands
-    from pamqp.frame import marshal
+    from pamqp.encode import encode_table_value
+    from pamqp.frame import marshal, unmarshal
     from pamqp.header import ContentHeader
     from yarl import URL
 except ImportError:
@@ -14,4 +16,16 @@ except ImportError:
 
 Properties = commands.Basic.Properties
 
-__all__ = ["URL", "AbstractConnection", "ChannelFrame", "ContentHeader", "Properties", "aiormq", "commands", "marshal"]
+__all__ = [
+    "URL",
+    "AbstractConnection",
+    "ChannelFrame",
+    "ContentHeader",
+    "FrameReceiver",
+    "Properties",
+    "aiormq",
+    "commands",
+    "encode_table_value",
+    "marshal",
+    "unmarshal",
+]

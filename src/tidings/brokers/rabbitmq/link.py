@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from tidings.brokers.rabbitmq.frames import Connection
 from tidings.brokers.rabbitmq.library import URL, AbstractConnection, aiormq
 from tidings.brokers.rabbitmq.settings import Settings
 from tidings.errors import BrokerError, BrokerUnreachable, ConfigurationError, TidingsError
@@ -104,7 +105,7 @@ class Link:
         self._streams = _Streams(context)
         if _LOGGER.level == logging.NOTSET:  # whatever happens is raised; it would be told twice, with tracebacks
             _LOGGER.setLevel(logging.CRITICAL)
-        connection = aiormq.Connection(_url(settings), transport_factory=self._streams)
+        connection = Connection(_url(settings), transport_factory=self._streams)
         try:
             await connection.connect()
         except aiormq.exceptions.InvalidFrameError:  # what it said instead is not told

@@ -15,9 +15,10 @@ from tidings.brokers.binding import Binding, payload
 from tidings.brokers.foreign import Foreign, Message
 from tidings.brokers.interface import Arrival, DeadLetter
 from tidings.brokers.rabbitmq.channels import Parcel
-from tidings.brokers.rabbitmq.library import Properties
+from tidings.brokers.rabbitmq.frames import UNDECODED
+from tidings.brokers.rabbitmq.library import Properties, encode_table_value
 from tidings.brokers.rabbitmq.names import channel_of
-from tidings.errors import EventRefused
+from tidings.errors import EventRefused, InvalidEvent
 from tidings.events import Event, new_id
 
 QUEUE: Final = "tidings-queue"  # where a message belongs that takes a way round
@@ -32,6 +33,7 @@ _REASON: Final = "tidings-reason"
 _DETAIL: Final = "tidings-detail"
 _OURS: Final = ("tidings-", "x-")
 _MOST_DETAIL: Final = 20_000  # characters, as all headers together have to fit into one frame of 128 KiB
+_FEWEST: Final = 500
 _LASTING: Final = 2
 _LONGEST: Final = 255  # bytes of a content type
 _BINDING: Final = Binding("cloudEvents:")
@@ -89,6 +91,8 @@ class Messages:
         """What a message says; whatever it is, that is an arrival."""
         headers = received.headers
         failure: Exception | None = None
+        if UNDECODED in headers:
+            return self._other(received, InvalidEvent("", f"its headers cannot be decoded ({headers[UNDECODED]})"))
         try:
             if "cloudEvents:specversion" in headers:
                 event = _BINDING.event(headers.items(), received.body, received.content_type)
@@ -131,11 +135,14 @@ def later(received: Received, exchange: str, queue: str, group: str, due: float,
     return _again(received, exchange, queue, headers | _origin(received))
 
 
-def given_up(received: Received, dead: str, queue: str, attempts: int, reason: str, detail: str) -> Parcel:
-    """A message as a dead letter."""
+def given_up(
+    received: Received, dead: str, queue: str, attempts: int, reason: str, detail: str, *, bare: bool = False
+) -> Parcel:
+    """A message as a dead letter; `bare` without the headers that it came with, and with fewer words."""
+    most = _FEWEST if bare else _MOST_DETAIL
     headers = {QUEUE: queue, ATTEMPT: attempts, LETTER: new_id()}
-    headers |= {_REASON: reason[:_MOST_DETAIL], _DETAIL: detail[-_MOST_DETAIL:]}
-    return _again(received, "", dead, headers | _origin(received))
+    headers |= {_REASON: reason[:most], _DETAIL: detail[-most:]}
+    return _again(received, "", dead, headers | _origin(received), bare=bare)
 
 
 def handed_back(received: Received) -> Parcel:
@@ -149,11 +156,22 @@ def said_of(received: Received, name: str) -> str:
     return said if isinstance(said, str) else ""
 
 
-def _again(received: Received, exchange: str, routing_key: str, ours: dict[str, Any]) -> Parcel:
-    headers = {name: value for name, value in received.headers.items() if not name.startswith(_OURS)} | ours
+def _again(received: Received, exchange: str, routing_key: str, ours: dict[str, Any], *, bare: bool = False) -> Parcel:
+    theirs = {} if bare else received.headers
+    headers = {name: _writable(value) for name, value in theirs.items() if not name.startswith(_OURS)} | ours
     kind, id = received.content_type, received.message_id
     properties = Properties(content_type=kind, delivery_mode=_LASTING, headers=headers, message_id=id)
     return Parcel(routing_key, properties, received.body, "", exchange, mandatory=True)
+
+
+def _writable(value: Any) -> Any:
+    """A header's value as the client library writes it: it reads some that it does not."""
+    value = bytearray(value) if isinstance(value, bytes) else value
+    try:
+        encode_table_value(value)
+    except Exception:  # whatever that says
+        return str(value)
+    return value
 
 
 def _origin(received: Received) -> dict[str, Any]:
