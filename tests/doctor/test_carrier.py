@@ -45,16 +45,29 @@ def test_what_is_missing_and_what_differs() -> None:
     [((5, 0), (5, 0), True), ((5, 1), (5, 1), False), ((0, 0), (0, 0), False), ((5, None), (5, None), False)],
 )
 def test_nobody_receives(before: tuple[int, int | None], after: tuple[int, int | None], is_told: bool) -> None:
-    facts = seen(before=[Standing("shop", *before)], after=[Standing("shop", *after), Standing("other", 9, 0)])
+    facts = seen(looks=[[Standing("shop", *before)], [Standing("shop", *after), Standing("other", 9, 0)]])
 
     assert bool(list(carriers.nobody_receives(facts))) is is_told
 
 
-@pytest.mark.parametrize(("before", "after", "is_told"), [(5, 9, True), (5, 5, False), (9, 5, False), (0, 9, False)])
-def test_one_that_does_not_keep_up(before: int, after: int, is_told: bool) -> None:
-    facts = seen(before=[Standing("shop", before, 1)], after=[Standing("shop", after, 1)])
+@pytest.mark.parametrize(
+    ("lags", "is_told"),
+    [
+        ((5, 60, 90, 200), True),
+        ((5, 6, 7, 8), False),
+        ((5, 5, 5, 5), False),
+        ((5, 90, 60, 200), False),  # some was settled in between
+        ((9_000, 9_100, 9_200, 9_300), False),  # it may be settled in batches
+        ((0, 9, 90, 200), False),  # nothing waited: all of it has just come
+        ((200, 90, 60, 5), False),
+    ],
+)
+def test_one_that_does_not_keep_up(lags: tuple[int, ...], is_told: bool) -> None:
+    found = list(carriers.gets_nothing_done(seen(looks=[[Standing("shop", lag, 1)] for lag in lags], seconds=2.25)))
 
-    assert bool(list(carriers.gets_nothing_done(facts))) is is_told
+    assert bool(found) is is_told
+    if found:
+        assert "5 events waited for it, and 200 2 seconds later" in found[0].what
 
 
 async def test_a_log_as_a_broker_is_looked_at_as_a_file() -> None:

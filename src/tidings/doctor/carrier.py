@@ -10,7 +10,8 @@ from tidings.brokers import Broker, Difference, Standing, Wanted, connect
 from tidings.errors import TidingsError
 from tidings.log.open import is_log
 
-_LOOK = 1.0  # seconds between two looks at what waits
+_LOOKS = 4  # at what waits
+_PAUSE = 0.75  # seconds between two of them
 _ANSWER_WITHIN = 10.0
 
 
@@ -20,8 +21,8 @@ class Carrier(msgspec.Struct, frozen=True):
     url: str
     trouble: str | None = None  # why it did not answer
     differences: Sequence[Difference] = ()
-    before: Sequence[Standing] = ()
-    after: Sequence[Standing] = ()  # a moment later
+    looks: Sequence[Sequence[Standing]] = ()  # at its groups, one after the other
+    seconds: float = _PAUSE * (_LOOKS - 1)  # from the first to the last
     ours: Sequence[str] = ()  # the application's groups there
 
 
@@ -49,7 +50,8 @@ async def _seen(broker: Broker, wanted: Wanted) -> Carrier:
     differences = await broker.setup(wanted, apply=False)
     if not broker.capabilities.lag:
         return Carrier(broker.url, None, differences)
-    before = await broker.groups()
-    await asyncio.sleep(_LOOK)
-    ours = [name for name, _ in wanted.groups]
-    return Carrier(broker.url, None, differences, before, await broker.groups(), ours)
+    looks = [await broker.groups()]
+    for _ in range(_LOOKS - 1):
+        await asyncio.sleep(_PAUSE)
+        looks.append(await broker.groups())
+    return Carrier(broker.url, None, differences, looks, ours=[name for name, _ in wanted.groups])

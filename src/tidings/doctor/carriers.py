@@ -1,10 +1,14 @@
 """Checks of a broker that is a server: whether it answers, has what is wanted, and whether its groups get on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from tidings.brokers import Standing
 from tidings.doctor.carrier import Carrier
 from tidings.doctor.facts import Facts
 from tidings.doctor.finding import Finding, error, note, warning
+
+_CHANCE = 10  # events more that may wait in a group that gets on well,
+_SHARE = 0.1  # or so much of what waited at first
 
 
 def does_not_answer(facts: Facts) -> Iterable[Finding]:
@@ -31,22 +35,27 @@ def differs(facts: Facts) -> Iterable[Finding]:
 
 def nobody_receives(facts: Facts) -> Iterable[Finding]:
     """What waits there waits for somebody."""
-    for each in _seen(facts).after:
+    for each in _last_look(_seen(facts)):
         if each.group in _seen(facts).ours and each.lag and each.members == 0:
             what = f"{each.lag:,} events wait for it at the broker, and nobody receives them"
             yield warning(each.group, what, "run the application, or see why its processes are not connected")
 
 
 def gets_nothing_done(facts: Facts) -> Iterable[Finding]:
-    """More comes than is settled."""
+    """More comes than is settled: what waits never gets less, and clearly more."""
     carrier = _seen(facts)
-    lags = {each.group: each.lag or 0 for each in carrier.before}
-    for each in carrier.after:
-        lag, before = each.lag or 0, lags.get(each.group, 0)
-        if each.group in carrier.ours and each.members != 0 and 0 < before < lag:
-            what = f"it does not keep up: {before:,} events waited for it, and {lag:,} a second later"
+    for each in _last_look(carrier):
+        lags = [sum(one.lag or 0 for one in look if one.group == each.group) for look in carrier.looks]
+        grows = lags[0] > 0 and lags == sorted(lags) and lags[-1] - lags[0] > max(_CHANCE, lags[0] * _SHARE)
+        if each.group in carrier.ours and each.members != 0 and grows:
+            when = f"{carrier.seconds:.0f} seconds later"
+            what = f"it does not keep up: {lags[0]:,} events waited for it, and {lags[-1]:,} {when}"
             cure = "see 'troubles' in app.health(); give it more concurrency or processes, or a faster handler"
             yield warning(each.group, what, cure)
+
+
+def _last_look(carrier: Carrier) -> Sequence[Standing]:
+    return carrier.looks[-1] if carrier.looks else ()
 
 
 def _seen(facts: Facts) -> Carrier:
