@@ -465,3 +465,14 @@ def test_a_command_is_recorded_and_handled_once(app: App) -> None:
     assert handled == [1, 2]
     assert (sent.type, sent.id, sent.source) == ("order:ship", "one", "shop")
     assert rows(app, "SELECT DISTINCT public FROM tidings_events") == [(0,)]
+
+
+def test_an_event_loop_that_ended_with_the_application_open_is_told() -> None:
+    app, loop = App("shop"), asyncio.new_event_loop()
+    loop.run_until_complete(app.__aenter__())
+    loop.close()
+
+    with pytest.raises(ConfigurationError, match="shop was opened on an event loop that has ended"):
+        app.sync.publish("order:created", {"order_id": 1})
+
+    asyncio.run(app.log.close())

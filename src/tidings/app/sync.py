@@ -22,7 +22,7 @@ from tidings.app.health import Health
 from tidings.app.portal import Portal, Work
 from tidings.app.transaction import AppTransaction, ExistingTransaction, joined
 from tidings.concurrency import here
-from tidings.errors import LogClosed, LogLocked, NoAnswer, UsedAfterFork, WouldBlock
+from tidings.errors import ConfigurationError, LogClosed, LogLocked, NoAnswer, UsedAfterFork, WouldBlock
 from tidings.events import Event
 from tidings.handling.delivery import current
 from tidings.handling.outgoing import Outgoing
@@ -218,6 +218,11 @@ class SyncDoor:
             self._check_process()
             loop = self._app.loop
             if self._app.is_bound and loop is not None and (self._portal is None or self._portal.loop is not loop):
+                if loop.is_closed():
+                    raise ConfigurationError(
+                        f"{self._app.name} was opened on an event loop that has ended: leave 'async with app' before"
+                        " its loop ends"
+                    )
                 return asyncio.run_coroutine_threadsafe(self._while_open(work), loop)
             while self._portal is None or (future := self._portal.submit(work)) is None:
                 self._portal = Portal(self._app)
