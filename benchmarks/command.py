@@ -8,7 +8,8 @@ from pathlib import Path
 from time import monotonic
 
 from benchmarks.harness import Question, ask
-from benchmarks.table import Line, lines_of, markdown, preamble
+from benchmarks.kept import Asked, kept_in, report
+from benchmarks.table import lines_of, measured, preamble
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,32 +26,41 @@ class Command:
     def run(self) -> int:
         """Print the table, and keep it with `--write`; always 0: a missed goal is a `no` in the table."""
         options = self._options()
-        lines: list[Line] = []
-        foreign: dict[str, float] = {}
-        rounds = set()
-        for name in options.questions or self.questions:
+        found: dict[str, Asked] = {}
+        about = preamble(self.peers)
+        for name in self._chosen(options.questions):
             began = monotonic()
             question = self.find(name)
-            answer = ask(question, quick=options.quick)
-            lines += lines_of(question, answer)
-            foreign[name] = answer.foreign
-            rounds.add(question.rounds)
+            size = options.size or (question.quick_size if options.quick else question.size)
+            rounds = options.rounds or (1 if options.quick else question.rounds)
+            answer = ask(question, size=size, rounds=rounds)
+            found[name] = Asked(lines_of(question, answer), measured(name, size, rounds, answer.foreign))
             print(f"{name}: {monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-        typed = " ".join([self.program, *sys.argv[1:]])
-        how_often = "1 small round" if options.quick else f"{'–'.join(map(str, sorted(rounds)))} rounds"
-        report = f"{preamble(typed, foreign, how_often, self.peers)}\n\n{markdown(lines)}\n"
-        print(report)
-        if options.write:
-            self.results.write_text(f"# What `{self.made_by}` measured\n\n{report}", "utf-8")
+            if options.write:
+                self._keep(about, found)
+        print(report(about, found.values()))
         return 0
 
+    def _keep(self, about: str, found: dict[str, Asked]) -> None:
+        """Renew the lines of what was asked, after each question; all others stay as they were measured."""
+        rows = {name: [row.asks for row in self.find(name).rows] for name in self.questions}
+        known = kept_in(self.results, about, rows) | found
+        table = report(about, [known[name] for name in self.questions if name in known])
+        self.results.write_text(f"# What `{self.made_by}` measured\n\n{table}", "utf-8")
+
+    def _chosen(self, asked: Sequence[str]) -> list[str]:
+        return [name for name in self.questions if not asked or {name, *name.split("-")} & set(asked)]
+
     def _options(self) -> argparse.Namespace:
+        known = dict.fromkeys(part for name in self.questions for part in (name, *name.split("-")))
         parser = argparse.ArgumentParser(prog=self.program, description=__doc__)
         parser.add_argument("questions", nargs="*", metavar="question", help=f"of: {', '.join(self.questions)}")
         parser.add_argument("--quick", action="store_true", help="one small round each: does everything run?")
-        parser.add_argument("--write", action="store_true", help=f"keep the table in {self.results.name}")
+        parser.add_argument("--rounds", type=int, help="so many rounds a contender")
+        parser.add_argument("--size", type=int, help="so much to do a round, as events")
+        parser.add_argument("--write", action="store_true", help=f"renew these lines in {self.results.name}")
         options = parser.parse_args()
-        unknown = set(options.questions) - set(self.questions)
+        unknown = set(options.questions) - known.keys()
         if unknown:
-            parser.error(f"no such question: {', '.join(sorted(unknown))}; there are {', '.join(self.questions)}")
+            parser.error(f"no such question: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
         return options

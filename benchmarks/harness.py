@@ -89,10 +89,9 @@ class Answer:
         return Figure(_quantile([value for one in samples for value in one], quantile), min(each), max(each))
 
 
-def ask(question: Question, *, quick: bool) -> Answer:
+def ask(question: Question, *, size: int, rounds: int) -> Answer:
     """Run all contenders of a question in turn."""
     answer = Answer({name: [] for name in question.contenders})
-    size = question.quick_size if quick else question.size
     with tempfile.TemporaryDirectory(prefix="tidings-bench-", dir=disk()) as folder, _foreign_cpu(answer):
         prepared = Path(folder, "prepared")
         prepared.mkdir()
@@ -100,7 +99,7 @@ def ask(question: Question, *, quick: bool) -> Answer:
             _run([(question.prepare, Place(prepared, prepared, size))])
         turns = [
             (name, measure, Place(Path(folder, f"{number}-{name}"), prepared, size))
-            for number in range(1 if quick else question.rounds)
+            for number in range(rounds)
             for name, measure in question.contenders.items()
         ]
         for group in [turns] if question.together else [[turn] for turn in turns]:

@@ -1,10 +1,10 @@
-"""The table that a run ends in, and the lines above it: on what machine, when, and how it was asked for."""
+"""The table that a run ends in, and the lines around it: on what machine, when, and how it was asked for."""
 
 import os
 import platform
 import sqlite3
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -31,20 +31,24 @@ def markdown(lines: Sequence[Line]) -> str:
     return "\n".join(_padded(line, widths) for line in (HEADINGS, rule, *lines))
 
 
-def preamble(command: str, foreign: Mapping[str, float], rounds: str, packages: Sequence[str]) -> str:
-    """Where and how the table came about."""
+def preamble(packages: Sequence[str]) -> str:
+    """Where the table came about, and of what."""
     peers = ", ".join(f"{name} {version(name)}" for name in packages)
-    noisy = ", ".join(f"{name} {cores:.2f}" for name, cores in foreign.items() if cores > _NOISE) or "none"
     return "\n".join(
         [
             f"- Machine: {os.cpu_count()} × {_processor()}, {platform.platform()}, files in {disk()}",
             f"- Versions: Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {peers}",
-            f"- Date: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC; command: `{command}`; seed of the orders: {SEED}",
-            f"- Method: {rounds} a contender, in turn, each in a process of its own; synchronous=FULL",
+            "- Method: the contenders of a question in turn, round by round, each in a process of its own;"
+            f" synchronous=FULL; seed of the orders: {SEED}",
             f"- Flush: {_flush() * 1e6:.0f} µs for 4 KiB in place; where it is long, it hides what a library costs",
-            f"- Noise: questions during which other programs and the kernel used over {_NOISE} cores: {noisy}",
         ]
     )
+
+
+def measured(name: str, size: int, rounds: int, foreign: float) -> str:
+    """How a question came to its lines: when, how large, and what else the machine did."""
+    noise = f"; noisy: other programs and the kernel used {foreign:.2f} cores" if foreign > _NOISE else ""
+    return f"- {name}: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {_plural(rounds, 'round')} of {size:,}{noise}"
 
 
 def _padded(line: Line, widths: Sequence[int]) -> str:
@@ -86,6 +90,10 @@ def _holds(row: Row, measured: float) -> str:
     is_enough = row.at_least is None or measured >= row.at_least
     is_little = row.at_most is None or measured <= row.at_most
     return "yes" if is_enough and is_little else "no"
+
+
+def _plural(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _shown(value: float, unit: Unit | None) -> str:

@@ -1,4 +1,7 @@
-"""`python -m benchmarks.brokers [--quick] [--write] [question ...]`: every question of every carrier, in one table."""
+"""`python -m benchmarks.brokers [--quick] [--write] [question ...]`: every question of every carrier, in one table.
+
+A question is named whole (`latency-kafka`), by what is asked (`latency`) or by its carrier (`kafka`).
+"""
 
 import importlib
 import sys
@@ -11,7 +14,7 @@ CARRIERS = ("redis", "nats", "kafka", "rabbitmq")
 ASKED = ("consuming", "publishing", "latency")
 QUESTIONS = tuple(f"{asked}-{carrier}" for asked in ASKED for carrier in CARRIERS)
 PEERS = ("msgspec", "faststream", "hiredis", "redis", "nats-py", "aiokafka", "confluent-kafka", "aiormq", "aio-pika")
-RESULTS = Path(__file__).parents[1] / "brokers.md"
+RESULTS = Path(__file__).with_name("results.md")
 
 
 def find(name: str) -> Question:

@@ -13,7 +13,7 @@ import pytest
 from tidings import Event
 from tidings.brokers import Arrival, Capabilities, DeadLetter, Difference, Inbox, Standing, Wanted
 from tidings.brokers.log import LogBroker
-from tidings.errors import BrokerError
+from tidings.errors import BrokerError, BrokerUnreachable
 from tidings.log import open_log
 from tidings.testing import broker_conformance as suite
 from tidings.testing.broker_conformance import words
@@ -121,6 +121,13 @@ class PublishesOneByOne(Honest):
 class TakesAnyData(Honest):
     async def publish(self, events: Sequence[Event]) -> None:
         await super().publish([event for event in events if type(event.data) is not object])
+
+
+class NamesNoEvent(Honest):
+    async def publish(self, events: Sequence[Event]) -> None:
+        if any(type(event.data) is object for event in events):
+            raise BrokerUnreachable(self.url, "it is about one of them")
+        await super().publish(events)
 
 
 class ClaimsALimit(Honest):
@@ -374,6 +381,9 @@ LIES: list[tuple[type[Honest], Callable[..., Any]]] = [
     (PublishesOneByOne, suite.test_one_event_that_cannot_be_written_takes_all_with_it_where_publishing_is_atomic),
     (PublishesOneByOne, suite.test_a_publish_cut_short_is_whole_or_absent_where_that_is_claimed_and_can_be_repeated),
     (TakesAnyData, suite.test_one_event_that_cannot_be_written_takes_all_with_it_where_publishing_is_atomic),
+    (TakesAnyData, suite.test_of_many_calls_at_a_time_each_fails_by_itself_and_the_others_keep_their_order),
+    (NamesNoEvent, suite.test_of_many_calls_at_a_time_each_fails_by_itself_and_the_others_keep_their_order),
+    (Shuffles, suite.test_of_many_calls_at_a_time_each_fails_by_itself_and_the_others_keep_their_order),
     (ClaimsALimit, suite.test_an_event_as_large_as_is_claimed_arrives_and_no_larger_one_is_taken),
     (HasALimit, suite.test_an_event_as_large_as_is_claimed_arrives_and_no_larger_one_is_taken),
     (HearsEverything, suite.test_a_subscription_hears_what_its_patterns_select),

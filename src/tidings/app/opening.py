@@ -10,6 +10,7 @@ from tidings.app.asking import Desk
 from tidings.app.composition import Composition, Speaking
 from tidings.app.substitutes import Connect, OpenLog
 from tidings.brokers import Broker, Channels, connect
+from tidings.brokers.gathering import Gathering
 from tidings.clock import Clock
 from tidings.concurrency import SharedLock
 from tidings.errors import ConfigurationError
@@ -46,6 +47,7 @@ class Opening(Composition):
         self._connect: Connect = connect
         self._log: Log | None = None
         self._broker: Broker | None = None
+        self._gathering: Gathering | None = None  # before a broker; a log gathers by itself, from several loops
         self._outgoing: Outgoing | None = None
         self._listening: ListeningRoom | None = None
         self._desks: WeakKeyDictionary[asyncio.AbstractEventLoop, Desk] = WeakKeyDictionary()
@@ -129,8 +131,9 @@ class Opening(Composition):
             BrokerError, LogError: they were not taken.
         """
         if self._log is None:
-            assert self._broker is not None
-            await self._broker.publish(events)
+            outlet = self._gathering or self._broker
+            assert outlet is not None
+            await outlet.publish(events)
             return
         assert self._outgoing is not None
         for public in (True, False):
@@ -154,6 +157,7 @@ class Opening(Composition):
                 self._log.ledger.keeps_lineage = self._keeps_lineage
             if self.broker_url is not None:
                 self._broker = await self._connect(self.broker_url, clock=self.clock, channels=self.channels)
+                self._gathering = None if is_log(self.broker_url) else Gathering(self._broker)
         except BaseException:
             await self._close()
             raise
@@ -165,9 +169,12 @@ class Opening(Composition):
         if room is not None:
             room.close()
         self.loop = self.opened_by = None
+        gathering, self._gathering = self._gathering, None
         broker, self._broker = self._broker, None
         log, self._log = self._log, None
         try:
+            if gathering is not None:
+                await gathering.close()
             if broker is not None:
                 await broker.close()
         finally:

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 from tidings.brokers import Broker, Capabilities
-from tidings.errors import BrokerError, TidingsError
+from tidings.brokers.gathering import Gathering
+from tidings.errors import BrokerError, InvalidEvent, TidingsError
 from tidings.events import Event
 from tidings.testing.broker_conformance.words import (
     LIMIT,
@@ -96,6 +97,25 @@ async def test_one_event_that_cannot_be_written_takes_all_with_it_where_publishi
             raise AssertionError("data that has no form on the wire was taken without an error")
 
     assert arrived == [] or not capabilities.atomic, f"atomic is claimed, and {ids_of(arrived)} arrived"
+
+
+async def test_of_many_calls_at_a_time_each_fails_by_itself_and_the_others_keep_their_order(
+    connect: Connect, capabilities: Capabilities
+) -> None:
+    """Gathered, as an application's calls are."""
+    events, unwritable = new_events(0, 60, key="k"), new_event(60, data=object())
+    broker = await connect()
+    gathering = Gathering(broker)
+
+    async with broker.subscribe(["**"], group="g") as inbox:
+        async with within("publishing"):
+            calls = [gathering.publish([event]) for event in (*events[:30], unwritable, *events[30:])]
+            ended = await asyncio.gather(*calls, return_exceptions=True)
+        arrived = await take(inbox, ids_of(events))
+
+    assert [type(each) for each in ended if each is not None] == [InvalidEvent], ended
+    in_order = list(dict.fromkeys(ids_of(arrived)))  # those that shared its send may come twice
+    assert capabilities.order == "none" or in_order == ids_of(events), f"order={capabilities.order!r} is claimed"
 
 
 async def test_a_publish_cut_short_is_whole_or_absent_where_that_is_claimed_and_can_be_repeated(
