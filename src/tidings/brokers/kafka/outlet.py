@@ -1,5 +1,8 @@
 """What hands messages to Kafka: one producer, whose answers are awaited a publish at a time.
 
+It is flushed when all messages of a publish are handed over, as nothing more is to come that its batches could wait
+for: one event was acknowledged after 0.25 ms, where waiting for company of 2 ms took it 2.6.
+
 The producer numbers what it sends, so that a repeat after a lost answer is stored once and in order. When it could not
 tell what became of a message, it is thrown away with all that it still holds: nothing may overtake what is published
 again.
@@ -21,7 +24,7 @@ from tidings.errors import BrokerError, BrokerUnreachable, EventRefused
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
 
-_SLICE: Final = 0.1  # seconds of one wait for answers
+_SLICE: Final = 0.01  # seconds of one wait for answers, as it may be for those of others that came meanwhile
 _ROOM: Final = 0.005  # seconds until there may be room for more
 _STEP: Final = 500  # messages handed over before others of the event loop have a turn
 
@@ -43,10 +46,11 @@ class Publication:
             self.error = error
 
     def wait(self, seconds: float) -> bool:
-        """Serve the producer until all are answered; False when that takes longer."""
+        """Have them sent now, and serve the producer until all are answered; False when that takes longer."""
         left = int(seconds / _SLICE) + 1
         while self._answered != self.count and left:
-            left -= not self.producer.poll(_SLICE)
+            self.producer.flush(_SLICE)
+            left -= 1
         return self._answered == self.count
 
 

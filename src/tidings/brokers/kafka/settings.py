@@ -42,7 +42,7 @@ class Settings(msgspec.Struct, frozen=True):
         return self._client() | {
             "enable.idempotence": True,
             "acks": "all",
-            "linger.ms": 2,
+            "linger.ms": 5,  # at most, while a publish is handed over: then it is flushed
             "partitioner": self.partitioner,
             "compression.type": self.compression,
             "message.max.bytes": self.max_size + _OVERHEAD,
