@@ -11,7 +11,7 @@ from benchmarks.command import Command
 from benchmarks.harness import Question
 
 CARRIERS = ("redis", "nats", "kafka", "rabbitmq")
-ASKED = ("consuming", "publishing", "latency")
+ASKED = ("consuming", "publishing", "latency", "workers")
 QUESTIONS = tuple(f"{asked}-{carrier}" for asked in ASKED for carrier in CARRIERS)
 PEERS = ("msgspec", "faststream", "hiredis", "redis", "nats-py", "aiokafka", "confluent-kafka", "aiormq", "aio-pika")
 RESULTS = Path(__file__).with_name("results.md")
