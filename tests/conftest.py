@@ -14,6 +14,8 @@ import pytest
 from blockbuster import BlockBuster, BlockingError
 from blockbuster import blockbuster as detector
 
+# what fails in a suite is explained like what fails in a test file
+pytest.register_assert_rewrite("tidings.testing.broker_conformance", "tests.brokers.trouble", "tests.brokers.judging")
 pytest_plugins = ["tests.servers.fixtures", "tests.servers.logs"]  # private servers, started when a test asks for one
 
 MAY_BLOCK = [  # end of the file's path, functions: each with the reason why it may block the event loop

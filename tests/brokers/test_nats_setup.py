@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.brokers.nats_words import another_client, own_prefix, url_of
+from tests.brokers.another import nats_client
+from tests.brokers.words import own_name, url_of
 from tests.servers.nats import NatsServer
 from tidings.brokers import Broker, Channels, Difference, Wanted, connect
 from tidings.errors import BrokerError, BrokerUnreachable, ConfigurationError, MissingExtra, NotSupported
@@ -19,7 +20,7 @@ WANTED = Wanted(("order", "stock"), (("shop", ("order:*",)),))
 
 @pytest.fixture
 def prefix() -> str:
-    return own_prefix()
+    return own_name()
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ async def broker(nats_server: NatsServer, prefix: str) -> AsyncIterator[Broker]:
 
 async def streams(server: NatsServer, prefix: str) -> set[str]:
     """What follows the prefix in the names of streams, and of their consumers."""
-    async with another_client(server) as client:
+    async with nats_client(server) as client:
         found: set[str] = set()
         for stream in await client.jetstream(timeout=20).streams_info():
             if stream.config.name is not None and stream.config.name.startswith(prefix):
@@ -82,7 +83,7 @@ async def test_what_differs_is_told_and_left_as_it_is(broker: Broker, nats_serve
 async def test_a_stream_of_somebody_else_is_not_taken_for_a_channel(
     broker: Broker, nats_server: NatsServer, prefix: str
 ) -> None:
-    async with another_client(nats_server) as client:
+    async with nats_client(nats_server) as client:
         await client.jetstream(timeout=20).add_stream(name=f"{prefix}_order", subjects=[f"{prefix}.order.>"])
 
     with pytest.raises(BrokerError, match="none of tidings'"):

@@ -11,7 +11,8 @@ from cloudevents.core.v1.event import CloudEvent
 from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
 
-from tests.brokers.nats_words import another_client, own_prefix, until, url_of
+from tests.brokers.another import nats_client
+from tests.brokers.words import own_name, until, url_of
 from tests.servers.nats import NatsServer
 from tidings.brokers import Arrival, Broker, Channels, connect
 from tidings.brokers.foreign import UNREADABLE, json_decoder
@@ -34,7 +35,7 @@ SAID = {
 
 @pytest.fixture
 def prefix() -> str:
-    return own_prefix()
+    return own_name()
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ async def received(broker: Broker, count: int, *patterns: str) -> list[Arrival]:
 
 async def stored(server: NatsServer, stream: str) -> Msg:
     """The first message of a stream, as another client has it."""
-    async with another_client(server) as client:
+    async with nats_client(server) as client:
         subscription = await client.jetstream(timeout=20).pull_subscribe("", "reader", stream=stream)
         [message] = await subscription.fetch(1, timeout=20)
         return message
@@ -63,7 +64,7 @@ async def stored(server: NatsServer, stream: str) -> Msg:
 
 async def put(server: NatsServer, subject: str, data: bytes, headers: dict[str, str] | None = None) -> None:
     """What somebody else publishes."""
-    async with another_client(server) as client:
+    async with nats_client(server) as client:
         await client.jetstream(timeout=20).publish(subject, data, headers=headers)
 
 
@@ -201,7 +202,7 @@ async def test_what_a_group_had_again_is_kept_no_longer(broker: Broker, nats_ser
 
 
 async def put_away(server: NatsServer, prefix: str) -> None:
-    async with another_client(server) as client:
+    async with nats_client(server) as client:
         await client.jetstream(timeout=20).get_last_msg(f"{prefix}-letters", f"{prefix}.>")
 
 

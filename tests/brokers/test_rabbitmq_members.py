@@ -2,15 +2,12 @@
 
 import asyncio
 import contextlib
-import random
-import sys
-import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from tests.brokers.rabbitmq_words import own_prefix, until, url_of
+from tests.brokers.words import own_name, url_of
 from tests.servers.rabbitmq import RabbitmqServer
 from tidings.brokers import Broker, connect
 from tidings.brokers.rabbitmq.membership import dealt
@@ -29,7 +26,7 @@ Connected = Callable[[], Awaitable[Broker]]
 
 @pytest.fixture
 def prefix() -> str:
-    return own_prefix()
+    return f"{own_name()}."
 
 
 @pytest.fixture
@@ -37,7 +34,7 @@ async def connected(rabbitmq_server: RabbitmqServer, prefix: str) -> AsyncIterat
     brokers: list[Broker] = []
 
     async def connected() -> Broker:
-        broker = await connect(url_of(rabbitmq_server, prefix=prefix, partitions=4))
+        broker = await connect(url_of(rabbitmq_server, prefix=prefix, session=2, partitions=4))
         brokers.append(broker)
         return broker
 
@@ -102,101 +99,6 @@ async def publish_until(broker: Broker, condition: Callable[[], object]) -> None
         while not condition():
             await broker.publish([new_event(each, key=f"k{each % _KEYS}") for each in range(number, number + _KEYS)])
             number += _KEYS
-
-
-class Member:
-    """A process of the group, which tells what it does."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.begun = asyncio.Event()
-        self.killed = float("inf")
-        self._process: asyncio.subprocess.Process
-
-    async def run(self, told: list[tuple[str, float, str, int]]) -> None:
-        command = [sys.executable, "-m", "tests.brokers.rabbitmq_member", self.url]
-        self._process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-        assert self._process.stdout is not None
-        async for line in self._process.stdout:
-            what, *rest = line.decode().split()
-            if what == "begun":
-                self.begun.set()
-            elif what in ("received", "settled"):
-                told.append((what, float(rest[0]), rest[1], int(rest[2])))
-        await self._process.wait()
-
-    def kill(self) -> None:
-        self.killed = time.monotonic()
-        self._process.kill()
-
-
-async def test_nothing_is_lost_or_out_of_order_while_members_join_and_are_killed(
-    rabbitmq_server: RabbitmqServer, connected: Connected, prefix: str, seed: int
-) -> None:
-    chance, publisher = random.Random(seed), await connected()
-    url = url_of(rabbitmq_server, prefix=prefix)
-    told: list[tuple[str, float, str, int]] = []
-    ended, counts = asyncio.Event(), Counter[str]()
-
-    async def publish() -> None:
-        while not ended.is_set():
-            keys = [f"k{chance.randrange(_KEYS)}" for _ in range(20)]
-            events = []
-            for key in keys:
-                counts[key] += 1
-                events.append(new_event(counts.total(), key=key, data=counts[key]))
-            await publisher.publish(events)
-            await asyncio.sleep(0.01)
-
-    members = [Member(url) for _ in range(4)]
-    running: list[asyncio.Task[None]] = []
-    publishing: asyncio.Task[None] | None = None
-    try:
-        for number, member in enumerate(members):
-            running.append(asyncio.ensure_future(member.run(told)))
-            async with within("the beginning of a member"):
-                await member.begun.wait()
-            publishing = publishing or asyncio.ensure_future(publish())
-            before = len(told)
-            await until(lambda before=before: len(told) > before + 200, "receiving")  # type: ignore[misc]
-            if number in (1, 2):
-                members[number - 1].kill()
-        ended.set()
-        assert publishing is not None
-        await publishing
-        wanted = {(key, number) for key, count in counts.items() for number in range(1, count + 1)}
-        await until(lambda: {each[2:] for each in told if each[0] == "settled"} >= wanted, "all that was published")
-    finally:
-        for member, task in zip(members, running, strict=False):
-            if not task.done():
-                member.kill()
-        await asyncio.wait(running)
-
-    again, reordered = history(told, [member.killed for member in members])
-    assert reordered == []
-    assert again == []
-
-
-def history(
-    told: list[tuple[str, float, str, int]], kills: list[float]
-) -> tuple[list[tuple[str, int]], list[tuple[str, int, int]]]:
-    """What was received after it was settled, and what came before its predecessor had come.
-
-    The last that a killed process said may lie unread in a connection that is broken off, so that does not count.
-    """
-    settled: dict[tuple[str, int], float] = {}
-    newest: dict[str, int] = defaultdict(int)
-    again, reordered = [], []
-    for what, at, key, number in sorted(told, key=lambda each: each[1]):
-        if what == "settled":
-            settled[key, number] = at
-        elif (key, number) in settled:
-            if not any(kill - 0.5 < settled[key, number] <= kill + 0.1 for kill in kills):
-                again.append((key, number))
-        elif number > newest[key] + 1:
-            reordered.append((key, newest[key], number))
-        newest[key] = max(newest[key], number)
-    return again, reordered
 
 
 async def test_an_event_for_later_goes_round_until_it_is_due_whoever_is_there(connected: Connected) -> None:

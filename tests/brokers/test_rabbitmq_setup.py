@@ -3,12 +3,14 @@
 import sys
 from collections.abc import AsyncIterator, Sequence
 
+import aiormq
 import pytest
 
-from tests.brokers.rabbitmq_words import aiormq, another_client, own_prefix, url_of
+from tests.brokers.another import rabbitmq_client
+from tests.brokers.words import own_name, url_of
 from tests.servers.rabbitmq import RabbitmqServer
 from tidings.brokers import Broker, Difference, Wanted, connect
-from tidings.errors import BrokerError, ConfigurationError, MissingExtra
+from tidings.errors import BrokerError, BrokerUnreachable, ConfigurationError, MissingExtra
 from tidings.testing.broker_conformance.words import arrived_ids, new_event, new_events, take, within
 
 WANTED = Wanted(("order", "stock"), (("shop", ("order:*",)),))
@@ -16,12 +18,12 @@ WANTED = Wanted(("order", "stock"), (("shop", ("order:*",)),))
 
 @pytest.fixture
 def prefix() -> str:
-    return own_prefix()
+    return f"{own_name()}."
 
 
 @pytest.fixture
 async def broker(rabbitmq_server: RabbitmqServer, prefix: str) -> AsyncIterator[Broker]:
-    broker = await connect(url_of(rabbitmq_server, prefix=prefix))
+    broker = await connect(url_of(rabbitmq_server, prefix=prefix, session=2, partitions=2))
     yield broker
     await broker.close()
 
@@ -50,7 +52,7 @@ async def test_a_group_that_was_set_up_hears_what_came_before_its_first_member(b
 async def test_another_number_of_partitions_is_told_and_the_one_there_counts(
     broker: Broker, rabbitmq_server: RabbitmqServer, prefix: str
 ) -> None:
-    other = await connect(url_of(rabbitmq_server, prefix=prefix, partitions=5))
+    other = await connect(url_of(rabbitmq_server, prefix=prefix, session=2, partitions=5))
     await broker.setup(WANTED, apply=True)
 
     [events] = await other.setup(WANTED, apply=True)
@@ -68,7 +70,7 @@ async def test_a_queue_of_another_kind_in_the_way_is_told_and_left_alone(
     broker: Broker, rabbitmq_server: RabbitmqServer, prefix: str
 ) -> None:
     await broker.setup(Wanted(()), apply=True)
-    async with another_client(rabbitmq_server) as channel:
+    async with rabbitmq_client(rabbitmq_server) as channel:
         await channel.queue_declare(f"{prefix}group.shop.0", durable=True)
 
     [group] = await broker.setup(WANTED, apply=True)
@@ -84,7 +86,7 @@ async def test_a_deleted_queue_is_noticed_and_made_again(
     broker: Broker, rabbitmq_server: RabbitmqServer, prefix: str
 ) -> None:
     async with broker.subscribe(["**"], group="g") as inbox, within("the notice"):
-        async with another_client(rabbitmq_server) as channel:
+        async with rabbitmq_client(rabbitmq_server) as channel:
             await channel.queue_delete(f"{prefix}group.g.0")
         with pytest.raises(BrokerError, match="deleted"):
             await inbox.receive()
@@ -101,7 +103,7 @@ async def test_what_cannot_be_given_up_safely_is_not_settled(
     async with broker.subscribe(["**"], group="g") as inbox, within("the event"):
         await broker.publish([new_event(0)])
         [arrival] = await inbox.receive()
-        async with another_client(rabbitmq_server) as channel:
+        async with rabbitmq_client(rabbitmq_server) as channel:
             await channel.queue_delete(f"{prefix}dead.g")
         with pytest.raises(BrokerError, match=r"dead\.g.* is gone"):
             await inbox.reject(arrival, "no")
@@ -118,7 +120,7 @@ async def test_a_listener_leaves_nothing_behind(broker: Broker, rabbitmq_server:
         await broker.publish(new_events(0, 2))
         await take(inbox, ["id-0", "id-1"])
 
-    async with another_client(rabbitmq_server) as channel:
+    async with rabbitmq_client(rabbitmq_server) as channel:
         with pytest.raises(aiormq.exceptions.ChannelNotFoundEntity):
             await channel.queue_declare(queue, passive=True)
     assert await broker.groups() == []
@@ -127,7 +129,7 @@ async def test_a_listener_leaves_nothing_behind(broker: Broker, rabbitmq_server:
 async def test_systems_with_prefixes_of_their_own_hear_nothing_of_each_other(
     broker: Broker, rabbitmq_server: RabbitmqServer
 ) -> None:
-    other = await connect(url_of(rabbitmq_server))
+    other = await connect(url_of(rabbitmq_server, prefix=own_name(), session=2, partitions=2))
     async with broker.subscribe(["**"], group="g") as inbox, other.subscribe(["**"], group="g") as others:
         await other.publish([new_event(0)])
         await broker.publish([new_event(1)])
@@ -166,3 +168,17 @@ async def test_without_its_library_it_says_what_to_install(scheme: str, monkeypa
 
     with pytest.raises(MissingExtra, match=r"pip install 'tidings\[rabbitmq\]'"):
         await connect(f"{scheme}://localhost")
+
+
+async def test_a_virtual_host_that_is_not_there_is_told(rabbitmq_server: RabbitmqServer) -> None:
+    broker = await connect(f"{rabbitmq_server.url}no%2Fwhere")
+
+    with pytest.raises(BrokerUnreachable, match="virtual host 'no/where'"):
+        await broker.publish([new_event(0)])
+
+
+async def test_a_file_of_the_authority_that_is_not_there_is_told(rabbitmq_server: RabbitmqServer) -> None:
+    broker = await connect(f"amqps://127.0.0.1:{rabbitmq_server.port}?ca=/nowhere.pem")
+
+    with pytest.raises(ConfigurationError, match=r"nowhere\.pem"):
+        await broker.publish([new_event(0)])

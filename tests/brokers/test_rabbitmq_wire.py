@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import aiormq
 import pytest
 from cloudevents.core.bindings import amqp, rabbitmq
 from cloudevents.core.v1.event import CloudEvent
 from pamqp import commands
 from pamqp.frame import marshal
 
-from tests.brokers.rabbitmq_words import aiormq, another_client, own_prefix, url_of
+from tests.brokers.another import rabbitmq_client
+from tests.brokers.words import own_name, url_of
 from tests.servers.rabbitmq import RabbitmqServer
 from tidings.brokers import Arrival, Broker, Channels, Inbox, connect
 from tidings.brokers.foreign import UNREADABLE, Foreign, json_decoder
@@ -27,13 +29,13 @@ Properties = aiormq.spec.Basic.Properties
 
 @pytest.fixture
 def prefix() -> str:
-    return own_prefix()
+    return f"{own_name()}."
 
 
 @pytest.fixture
 async def broker(rabbitmq_server: RabbitmqServer, prefix: str) -> AsyncIterator[Broker]:
     channels = Channels(decoders={"legacy": json_decoder("legacy:noted", key="id")})
-    broker = await connect(url_of(rabbitmq_server, prefix=prefix), channels=channels)
+    broker = await connect(url_of(rabbitmq_server, prefix=prefix, session=2, partitions=2), channels=channels)
     yield broker
     await broker.close()
 
@@ -118,7 +120,7 @@ async def test_an_event_is_a_lasting_message_whose_attributes_are_headers(
 
 async def published(broker: Broker, server: RabbitmqServer, prefix: str, event: Event) -> Any:
     """An event as another client gets it."""
-    async with broker.subscribe(["**"], group="other"), another_client(server) as channel:
+    async with broker.subscribe(["**"], group="other"), rabbitmq_client(server) as channel:
         queue = str((await channel.queue_declare(exclusive=True)).queue)
         await channel.queue_bind(queue, f"{prefix}events", "#")
         await broker.publish([event])
@@ -180,7 +182,7 @@ async def test_what_the_official_sdk_writes_is_read(
 
 async def put(server: RabbitmqServer, prefix: str, key: str, body: bytes, **properties: Any) -> None:
     """A message of somebody else."""
-    async with another_client(server) as channel:
+    async with rabbitmq_client(server) as channel:
         await channel.basic_publish(
             body, exchange=f"{prefix}events", routing_key=key, properties=Properties(**properties)
         )
@@ -323,7 +325,7 @@ async def test_a_routing_key_that_is_no_text_holds_nobody_up(
 async def put_raw(server: RabbitmqServer, prefix: str, key: bytes, properties: bytes, body: bytes) -> None:
     """A message of somebody else, byte for byte."""
     method = commands.Basic.Publish(0, f"{prefix}events", "k" * len(key))
-    async with another_client(server) as channel:
+    async with rabbitmq_client(server) as channel:
         frames = [
             marshal(method, channel.number).replace(b"k" * len(key), key),
             frame(2, channel.number, b"\x00\x3c\x00\x00" + len(body).to_bytes(8) + properties),

@@ -10,7 +10,8 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_binary, from_stru
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
-from tests.brokers.redis_words import LIMIT, AnotherClient, own_prefix, url_of
+from tests.brokers.another import RedisClient
+from tests.brokers.words import LIMIT, own_name, url_of
 from tests.servers.redis import RedisServer
 from tidings.brokers import Arrival, Broker, Channels, connect
 from tidings.brokers.foreign import UNREADABLE, json_decoder
@@ -31,7 +32,7 @@ SAID = {
 
 @pytest.fixture
 def prefix() -> str:
-    return own_prefix()
+    return f"{own_name()}:"
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ async def received(broker: Broker, count: int, *patterns: str) -> list[Arrival]:
 
 async def put(server: RedisServer, prefix: str, fields: dict[str, str | bytes], *, channel: str = "order") -> None:
     """What somebody else adds to a stream of ours."""
-    await AnotherClient(server).xadd(f"{prefix}stream:{channel}:0", fields)
+    await RedisClient(server).xadd(f"{prefix}stream:{channel}:0", fields)
 
 
 async def test_an_entry_has_an_attribute_a_field_and_the_data_as_it_is(
@@ -63,7 +64,7 @@ async def test_an_entry_has_an_attribute_a_field_and_the_data_as_it_is(
     event = Event(id="1", source="shop", type="order:created", version=2, key="k", data=msgspec.Raw(b"[1.10]"))
 
     await broker.publish([event])
-    [[_, fields]] = await AnotherClient(redis_server).xrange(f"{prefix}stream:order:0")
+    [[_, fields]] = await RedisClient(redis_server).xrange(f"{prefix}stream:order:0")
 
     assert list(fields.items()) == [
         (b"ce_specversion", b"1.0"),
@@ -81,7 +82,7 @@ async def test_the_official_sdk_reads_what_we_write(broker: Broker, redis_server
     await broker.publish(
         [Event(id="1", source="/shop", type="order:created", key="k", data={"total": 1}, headers={"tenant": "nörd"})]
     )
-    [[_, fields]] = await AnotherClient(redis_server).xrange(f"{prefix}stream:order:0")
+    [[_, fields]] = await RedisClient(redis_server).xrange(f"{prefix}stream:order:0")
     headers = {name.decode(): value for name, value in fields.items() if name != b"data"}
     read = from_binary(KafkaMessage(headers, None, fields[b"data"]), JSONFormat(), CloudEvent)
 
@@ -109,8 +110,8 @@ async def test_we_read_what_the_official_sdk_writes(
 
 
 async def test_what_we_write_as_json_the_official_sdk_reads(redis_server: RedisServer, prefix: str) -> None:
-    news = await connect(url_of(redis_server, prefix=prefix, scheme="redis+pubsub"))
-    heard = await AnotherClient(redis_server).pubsub()
+    news = await connect(url_of(redis_server, prefix=prefix).replace("redis:", "redis+pubsub:", 1))
+    heard = await RedisClient(redis_server).pubsub()
     await to_thread(heard.subscribe, f"{prefix}order")
     assert (await to_thread(heard.get_message, timeout=LIMIT))["type"] == "subscribe"
     await news.publish([Event(id="1", source="/shop", type="order:created", data={"total": 1})])
@@ -224,7 +225,7 @@ async def test_an_entry_that_was_removed_before_it_was_settled_is_told_as_lost(
     await broker.publish([Event(id=str(number), source="shop", type="order:created") for number in range(3)])
     async with broker.subscribe(["**"], group="g") as inbox, within("the events"):
         assert len(await inbox.receive()) == 3
-    assert await AnotherClient(redis_server).xtrim(f"{prefix}stream:order:0", maxlen=2, approximate=False) == 1
+    assert await RedisClient(redis_server).xtrim(f"{prefix}stream:order:0", maxlen=2, approximate=False) == 1
 
     lost, *others = await received(broker, 3)
 

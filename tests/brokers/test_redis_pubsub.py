@@ -1,79 +1,22 @@
-"""Redis publish/subscribe keeps the promises of a broker that keeps nothing."""
+"""What Redis publish/subscribe does, which keeps nothing, and what it cannot do."""
 
-import itertools
-import os
-from asyncio import to_thread
-from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import parse_qs
 
 import pytest
 
-from tests.brokers.redis_words import AnotherClient
-from tests.servers.fixtures import FreshServer
+from tests.brokers.another import RedisClient
+from tests.brokers.carriers import those
 from tests.servers.redis import RedisServer
-from tidings.brokers import Broker, Capabilities, Wanted
-from tidings.brokers import connect as connect_to
-from tidings.brokers.redis import pubsub
+from tidings.brokers import Wanted
 from tidings.errors import NotSupported
-from tidings.testing.broker_conformance import *  # noqa: F403  # the suite is this file's content
-from tidings.testing.broker_conformance.words import ids_of, new_event, take, take_arrivals
+from tidings.testing.broker_conformance.words import Connect, ids_of, new_event, take, take_arrivals
 
-_names = itertools.count()
-
-
-@pytest.fixture
-def server(request: pytest.FixtureRequest, redis_server: RedisServer) -> RedisServer:
-    """The shared server; for who restarts it, one of its own."""
-    if "restart" not in request.fixturenames:
-        return redis_server
-    fresh: FreshServer = request.getfixturevalue("fresh_server")
-    return fresh(RedisServer)
+ONLY = those(lambda carrier: carrier.name == "redis+pubsub")
 
 
-@pytest.fixture
-def url(server: RedisServer) -> str:
-    return f"{server.url.replace('redis:', 'redis+pubsub:')}?timeout=20&prefix=suite-{os.getpid()}-{next(_names)}:"
-
-
-@pytest.fixture
-def capabilities() -> Capabilities:
-    return Capabilities(
-        durable=False,
-        groups=False,
-        replay=False,
-        order="total",
-        delay=False,
-        dead_letters=False,
-        fsync=False,
-        lag=False,
-        acknowledgement=pubsub.CAPABILITIES.acknowledgement,
-    )
-
-
-@pytest.fixture
-async def connect(url: str, capabilities: Capabilities) -> AsyncIterator[Callable[[], Awaitable[Broker]]]:
-    connections: list[Broker] = []
-
-    async def connect() -> Broker:
-        broker = await connect_to(url)
-        assert broker.capabilities == capabilities
-        connections.append(broker)
-        return broker
-
-    yield connect
-    for broker in connections:
-        await broker.close()
-
-
-@pytest.fixture
-def restart(server: RedisServer) -> Callable[[], Awaitable[None]]:
-    async def restart() -> None:
-        await to_thread(server.restart)
-
-    return restart
-
-
+@ONLY
 async def test_members_of_a_group_each_hear_everything_and_what_nobody_heard_is_gone(
-    connect: Callable[[], Awaitable[Broker]],
+    connect: Connect,
 ) -> None:
     broker = await connect()
     await broker.publish([new_event(0)])
@@ -85,7 +28,8 @@ async def test_members_of_a_group_each_hear_everything_and_what_nobody_heard_is_
     assert [ids_of(events) for events in heard] == [["id-1", "id-2"]] * 2
 
 
-async def test_what_it_cannot_do_it_says_in_a_sentence(connect: Callable[[], Awaitable[Broker]]) -> None:
+@ONLY
+async def test_what_it_cannot_do_it_says_in_a_sentence(connect: Connect) -> None:
     broker = await connect()
     async with broker.subscribe(["**"], group="g") as inbox:
         await broker.publish([new_event(0)])
@@ -101,8 +45,9 @@ async def test_what_it_cannot_do_it_says_in_a_sentence(connect: Callable[[], Awa
     assert await broker.setup(Wanted(("order",)), apply=True) == []
 
 
+@ONLY
 async def test_a_reader_that_is_slow_misses_nothing_while_the_server_can_wait_for_it(
-    connect: Callable[[], Awaitable[Broker]],
+    connect: Connect,
 ) -> None:
     broker = await connect()
     text = "x" * 1000
@@ -114,12 +59,13 @@ async def test_a_reader_that_is_slow_misses_nothing_while_the_server_can_wait_fo
     assert arrived == [f"id-{number}" for number in range(4000)]
 
 
+@ONLY
 async def test_a_message_nobody_can_read_is_handed_over_as_such_and_stops_nothing(
-    connect: Callable[[], Awaitable[Broker]], server: RedisServer, url: str
+    connect: Connect, redis_server: RedisServer, url: str
 ) -> None:
-    broker, prefix = await connect(), url.partition("prefix=")[2]
+    broker, prefix = await connect(), parse_qs(url.partition("?")[2])["prefix"][0]
     async with broker.subscribe(["order:created"], group="g") as inbox:
-        await AnotherClient(server).publish(f"{prefix}order", b"\xff")
+        await RedisClient(redis_server).publish(f"{prefix}order", b"\xff")
         await broker.publish([new_event(1)])
         arrivals = await take_arrivals(inbox, ["id-1"])
 

@@ -8,7 +8,8 @@ from functools import partial
 
 import pytest
 
-from tests.brokers.redis_words import LIMIT, AnotherClient, own_prefix, url_of
+from tests.brokers.another import RedisClient
+from tests.brokers.words import LIMIT, own_name, url_of
 from tests.servers.fixtures import FreshServer
 from tests.servers.redis import RedisServer
 from tidings.brokers import Arrival, Broker, Difference, Inbox, Wanted, connect
@@ -21,7 +22,7 @@ WANTED = Wanted(("order", "stock"), (("shop", ("order:*",)),))
 
 @pytest.fixture
 def prefix() -> str:
-    return own_prefix()
+    return f"{own_name()}:"
 
 
 @pytest.fixture
@@ -63,12 +64,12 @@ async def test_another_number_of_partitions_is_told_and_the_one_there_counts(
 
     assert (order.state, stock.state) == ("differs", "differs")
     assert order.detail.startswith("3 partitions wanted, 2 found")
-    assert len(await AnotherClient(redis_server).keys(f"{prefix}stream:order:*")) == 2
+    assert len(await RedisClient(redis_server).keys(f"{prefix}stream:order:*")) == 2
 
 
 async def test_settings_of_the_server_that_lose_what_was_acknowledged_are_told(fresh_server: FreshServer) -> None:
     server = await to_thread(fresh_server, RedisServer)
-    broker, other = await connect(url_of(server, prefix="")), AnotherClient(server)
+    broker, other = await connect(url_of(server, prefix="")), RedisClient(server)
 
     async def told(**settings: str) -> list[str]:
         for name, value in settings.items():
@@ -114,7 +115,7 @@ async def test_without_its_library_it_says_what_to_install(scheme: str, monkeypa
 async def test_systems_with_prefixes_of_their_own_hear_nothing_of_each_other(
     broker: Broker, redis_server: RedisServer
 ) -> None:
-    other = await connect(url_of(redis_server, prefix=own_prefix()))
+    other = await connect(url_of(redis_server, prefix=f"{own_name()}:"))
     async with broker.subscribe(["**"], group="g") as inbox, other.subscribe(["**"], group="g") as others:
         await other.publish([new_event(0)])
         await broker.publish([new_event(1)])
@@ -126,7 +127,7 @@ async def test_systems_with_prefixes_of_their_own_hear_nothing_of_each_other(
 
 
 async def test_a_listener_leaves_nothing_behind(broker: Broker, redis_server: RedisServer, prefix: str) -> None:
-    other = AnotherClient(redis_server)
+    other = RedisClient(redis_server)
     await broker.publish([new_event(0)])
     before = sorted(await other.keys(f"{prefix}*"))
 
@@ -146,7 +147,7 @@ async def test_a_member_that_left_leaves_nothing_of_itself(
         await broker.publish([new_event(0)])
         await take(inbox, ["id-0"])
 
-    left = [await AnotherClient(redis_server).keys(f"{prefix}{what}") for what in ("guard:*", "owners:*", "members:*")]
+    left = [await RedisClient(redis_server).keys(f"{prefix}{what}") for what in ("guard:*", "owners:*", "members:*")]
     assert left == [[], [], []]
 
 
@@ -168,7 +169,7 @@ async def test_what_is_not_for_a_group_is_settled_at_once_and_counts_no_more(
 async def test_an_inbox_whose_broker_was_closed_says_so_and_connects_no_more(
     broker: Broker, redis_server: RedisServer, prefix: str
 ) -> None:
-    other = AnotherClient(redis_server)
+    other = RedisClient(redis_server)
     async with broker.subscribe(["**"], group="g") as inbox, within("the event"):
         await broker.publish([new_event(0)])
         arrivals = await inbox.receive()
@@ -192,7 +193,7 @@ class Trimmed:
         await self.broker.publish(new_events(first, end))
 
     async def length(self) -> int:
-        return int(await AnotherClient(self._server).xlen(self._stream))
+        return int(await RedisClient(self._server).xlen(self._stream))
 
     async def until_shorter(self, than: int) -> None:
         """A look is taken behind a publish, and once a second at most."""

@@ -7,25 +7,35 @@ does as a service does: it tries again; and a failure counts from the moment on 
 import asyncio
 import contextlib
 import uuid
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
+from urllib.parse import urlencode
 
+from tests.servers.server import Server
 from tidings.brokers import Arrival, Broker, Inbox
-from tidings.errors import BrokerError, BrokerUnreachable, TidingsError
+from tidings.errors import BrokerUnreachable, LogUnreachable, TidingsError
 from tidings.events import Event
 from tidings.testing.broker_conformance.words import within
-from tidings.testing.checker import History, Report, check
+from tidings.testing.checker import History
 
 LIMIT = 30.0  # seconds for what takes milliseconds on an idle machine
 PAUSE = 0.05  # seconds before who failed tries again
 KEYS = 12
+_BATCH = 10  # fewer than there are keys
+_GAP = 0.01  # seconds between batches
+Opened = Callable[[str], Awaitable[Broker]]  # another connection, closed at the end of the test
+UNREACHABLE = (BrokerUnreachable, LogUnreachable)
 Result = TypeVar("Result")
 
 
 def own_name() -> str:
     """What only this test's channels and groups begin with."""
     return f"t{uuid.uuid4().hex[:10]}"
+
+
+def url_of(server: Server, *, prefix: str, **settings: object) -> str:
+    """A connection's URL, with these settings."""
+    return f"{server.url}?{urlencode({'prefix': prefix} | settings, safe=':/*')}"
 
 
 def numbered(first: int, end: int) -> list[Event]:
@@ -36,32 +46,47 @@ def numbered(first: int, end: int) -> list[Event]:
     ]
 
 
-async def tell(broker: Broker, events: Sequence[Event], history: History | None = None) -> None:
-    """Publish them in small batches, each until it is taken."""
-    for start in range(0, len(events), 20):
-        batch = events[start : start + 20]
+class Teller:
+    """Publishes on and on: small batches of numbered events, each again until it is taken.
+
+    No batch has two events of one key: half a batch that is taken, and then all of it, keeps every key in order.
+    """
+
+    def __init__(self, broker: Broker, history: History) -> None:
+        self.acknowledged = 0
+        self.failures: list[TidingsError] = []
+        self._broker = broker
+        self._history = history
+        self._ended = False
+
+    async def run(self) -> None:
+        """Publish, until it is ended and the last batch was taken."""
+        while not self._ended:
+            await self._tell(numbered(self.acknowledged, self.acknowledged + _BATCH))
+            await asyncio.sleep(_GAP)
+
+    async def tells(self, more: int) -> None:
+        """Wait until so many more were taken."""
+        enough = self.acknowledged + more
+        await until(lambda: self.acknowledged >= enough, lambda: f"publishing, after {self.failures[-1:]},")
+
+    def end(self) -> None:
+        """Publish no further batch."""
+        self._ended = True
+
+    async def _tell(self, batch: Sequence[Event]) -> None:
         while True:
+            for each in batch:
+                self._history.attempted(each.id, key=each.key, sequence=int(each.id))
             try:
-                await attempt(broker, batch, history)
+                await self._broker.publish(batch)
                 break
-            except BrokerError:
+            except TidingsError as error:
+                self.failures.append(error)
                 await asyncio.sleep(PAUSE)
-
-
-async def attempt(broker: Broker, events: Sequence[Event], history: History | None = None) -> None:
-    """Publish them once. What is attempted twice may be there twice, if its carrier does not know it again."""
-    history = history or History()
-    for each in events:
-        history.attempted(each.id, key=each.key, sequence=int(each.id))
-    await broker.publish(events)
-    for each in events:
-        history.acknowledged(each.id)
-
-
-def judged(history: History, *groups: str) -> Report:
-    """What is wrong with it, apart from what was published twice."""
-    attempts = Counter(fact.event_id for fact in history.facts if fact.what == "attempted")
-    return check(history, groups=groups, may_return={id for id, count in attempts.items() if count > 1})
+        for each in batch:
+            self._history.acknowledged(each.id)
+        self.acknowledged += len(batch)
 
 
 class Reader:
@@ -93,11 +118,15 @@ class Reader:
     async def hears(self, ids: Iterable[str]) -> None:
         """Wait until all of these have come."""
         wanted = set(ids)
-        await until(lambda: wanted <= self.heard, lambda: f"the receipt of {sorted(wanted - self.heard)[:5]}")
+        await until(
+            lambda: wanted <= self.heard,
+            lambda: f"the receipt of {sorted(wanted - self.heard)[:5]}, after {self.failures[-1:]},",
+        )
 
-    async def fails_again(self, before: int) -> None:
-        """Wait until it has failed more often than that."""
-        await until(lambda: len(self.failures) > before, "a reader's notice of it")
+    async def hears_more(self, count: int) -> None:
+        """Wait until so many more have come."""
+        enough = len(self.heard) + count
+        await until(lambda: len(self.heard) >= enough, lambda: f"any receipt, after {self.failures[-1:]},")
 
     async def _take(self, inbox: Inbox, arrivals: list[Arrival]) -> None:
         events = [arrival.event for arrival in arrivals]
@@ -120,8 +149,22 @@ async def going_on(
     task = asyncio.ensure_future(reader.run())
     try:
         yield reader
-        if task.done():
-            task.result()
+        assert not task.done(), f"a reader has ended: {task}"
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@contextlib.asynccontextmanager
+async def telling(broker: Broker, history: History) -> AsyncIterator[Teller]:
+    """A teller at work while the block is; what it was about is taken at its end."""
+    teller = Teller(broker, history)
+    task = asyncio.ensure_future(teller.run())
+    try:
+        yield teller
+        teller.end()
+        await until(task.done, lambda: f"the last publish, after {teller.failures[-1:]},")
+        task.result()
     finally:
         task.cancel()
         await asyncio.wait([task])
@@ -140,7 +183,7 @@ async def insisting(attempt: Callable[[], Awaitable[Result]]) -> Result:
         while True:
             try:
                 return await attempt()
-            except BrokerUnreachable:
+            except UNREACHABLE:
                 await asyncio.sleep(PAUSE)
 
 

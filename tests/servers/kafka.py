@@ -56,7 +56,7 @@ class KafkaServer(JavaServer):
         return bool(brokers)
 
     def _configuration(self) -> dict[str, str]:
-        client, controller = self.ports
+        client, controller = self.ports[:2]
         return {
             "process.roles": "broker,controller",
             "node.id": "1",

@@ -46,7 +46,7 @@ class RabbitmqServer(Server):
 
     def environment(self) -> Mapping[str, str]:
         """Everything in the server's folder, and one scheduler that does not spin while it waits."""
-        node, nodes, epmd = self.ports
+        node, nodes, epmd = self.ports[:3]
         ours = {
             "ENABLED_PLUGINS_FILE": self.folder / "plugins",
             "CONF_ENV_FILE": self.folder / "env.conf",

@@ -51,10 +51,11 @@ class RedisPubSub:
     async def publish(self, events: Sequence[Event]) -> None:
         """Hand them to whoever listens."""
         link = await self._wire.link()
+        largest = link.largest or LARGEST
         sent: list[Answers] = []
         for first in range(0, len(events), _AT_ONCE):
             some = events[first : first + _AT_ONCE]
-            commands = [link.pack(("PUBLISH", self._name(event), self._text(event))) for event in some]
+            commands = [link.pack(("PUBLISH", self._name(event), _text(event, largest))) for event in some]
             sent.append(link.ask(b"".join(commands), len(commands)))
             await link.drain()
         for answers in sent:
@@ -101,8 +102,9 @@ class RedisPubSub:
     def _name(self, event: Event) -> str:
         return self._settings.prefix + self._channels.of(event.type)
 
-    def _text(self, event: Event) -> bytes:
-        text = to_cloudevent(event)
-        if len(text) > LARGEST:
-            raise EventRefused(event.id, f"it has {len(text)} bytes, and the server takes {LARGEST}")
-        return text
+
+def _text(event: Event, largest: int) -> bytes:
+    text = to_cloudevent(event)
+    if len(text) > largest:
+        raise EventRefused(event.id, f"it has {len(text)} bytes, and the server takes {largest}")
+    return text

@@ -1,0 +1,83 @@
+"""What a history may show of a carrier, by what it claims: the one oracle of all tests of carriers in trouble."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from tests.brokers.carriers import Carrier
+from tests.servers.server import Server
+from tidings.testing.checker import Fact, History, Report, check
+
+_SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Outage:
+    """A time of trouble, in nanoseconds of the clock of histories."""
+
+    begin: int
+    end: int
+    written: int  # what was acknowledged before then has to be there again
+
+
+@dataclass
+class Judge:
+    """Knows what was done to the server, and what the carrier claims."""
+
+    carrier: Carrier
+    outages: list[Outage] = field(default_factory=list)
+
+    def kill(self, server: Server) -> None:
+        """Kill it with SIGKILL. Blocks."""
+        server.kill9()
+        now, written = time.monotonic_ns(), self.carrier.written
+        behind = 0.0 if written is None else max(time.time() - written(server), 0.0)
+        self.outages.append(Outage(now, now, now - int(behind * _SECOND)))
+
+    @contextmanager
+    def disturbed(self) -> Iterator[None]:
+        """While the block runs, connections are lost, and nothing else."""
+        begin = time.monotonic_ns()
+        try:
+            yield
+        finally:
+            end = time.monotonic_ns()
+            self.outages.append(Outage(begin, end, end))
+
+    def owed(self, history: History) -> set[str]:
+        """What every group that was there has to hear."""
+        return {fact.event_id for fact in history.facts if fact.what == "acknowledged" and not self._is_excused(fact)}
+
+    def acquit(self, history: History, *groups: str) -> Report:
+        """What it shows: nothing lost, invented, delivered after it was settled, or out of order, as far as is claimed.
+
+        Raises:
+            AssertionError: it is not.
+        """
+        report = self._report(history, groups)
+        claims = self.carrier.claims
+        assert not report.invented, report
+        assert not report.reordered or claims.order == "none", report
+        assert not (report.lost or report.resurrected) or not self.carrier.keeps, report
+        assert report.acknowledged, report
+        return report
+
+    def _report(self, history: History, groups: Sequence[str]) -> Report:
+        judged = History()
+        judged.facts = [fact for fact in history.facts if not self._is_excused(fact)]
+        attempts = Counter(fact.event_id for fact in judged.facts if fact.what == "attempted")
+        twice = {id for id, count in attempts.items() if count > 1}  # it may be there twice, and settled once
+        return check(judged, groups=groups, may_return=twice)
+
+    def _is_excused(self, fact: Fact) -> bool:
+        """Was it said of what the server had only in memory, or was not told any more?"""
+        if fact.what == "acknowledged":
+            return any(it.written < fact.moment <= it.end for it in self.outages)
+        forgets = int(self.carrier.forgets * _SECOND)
+        return (
+            fact.what == "settled"
+            and forgets > 0
+            and any(it.begin - forgets < fact.moment <= it.end for it in self.outages)
+        )

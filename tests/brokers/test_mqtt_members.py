@@ -1,0 +1,49 @@
+"""Members of a group on MQTT: one that is slow, and one that was too slow."""
+
+import pytest
+
+from tests.brokers.words import insisting, joined, own_name, url_of
+from tests.servers.mosquitto import MosquittoServer
+from tidings.brokers import connect
+from tidings.errors import Fenced
+from tidings.testing.broker_conformance.words import ids_of, new_events, take_arrivals, within
+
+
+async def test_a_member_that_is_slow_keeps_what_it_has_in_hand_and_others_get_the_rest(
+    mosquitto_server: MosquittoServer,
+) -> None:
+    url = url_of(mosquitto_server, prefix=own_name(), session=1, timeout=20)
+    broker, other = await connect(url), await connect(url)
+    events = new_events(0, 60)
+    async with broker.subscribe(["order:*"], group="g", prefetch=10) as slow:
+        await broker.publish(events)
+        held = await take_arrivals(slow, (), at_least=10)
+        async with other.subscribe(["order:*"], group="g") as quick:
+            await slow.settle(held)
+            theirs: list[str] = []
+            async with within("a share of the second", lambda: theirs):
+                arrivals = await quick.receive()
+                theirs = ids_of(each.event for each in arrivals)
+                await quick.settle(arrivals)
+
+    assert not set(theirs) & set(ids_of(each.event for each in held))
+    await broker.close()
+    await other.close()
+
+
+async def test_what_was_another_members_meanwhile_is_not_settled(mosquitto_server: MosquittoServer) -> None:
+    url = url_of(mosquitto_server, prefix=own_name(), session=1, timeout=1)
+    broker, other = await connect(url), await connect(url)
+    events = new_events(0, 60)
+    async with joined(broker) as slow:
+        await insisting(lambda: broker.publish(events))
+        held = await take_arrivals(slow, ids_of(events))
+        async with joined(other) as quick:
+            async with within("what the slow one had for too long"):
+                again = await quick.receive()
+            with pytest.raises(Fenced):
+                await slow.settle(held)
+
+    assert set(ids_of(each.event for each in again)) <= set(ids_of(events))
+    await broker.close()
+    await other.close()
