@@ -54,6 +54,7 @@ class Carrier:
     too_large: int = 2_000_000  # bytes of data that its mortal server does not take ...
     unlimited: Mapping[str, object] = field(default_factory=dict)  # ... though its URL lets it pass
     forgets: float = 0.0  # seconds before somebody is killed, of whose settlements not all may be known
+    shifts: float = 0.0  # seconds around a change of members, of whose settlements not all may be known
     ripens: float = 0.0  # seconds before what is new on its server outlives a kill
     written: Callable[[Server], float] | None = None  # when it wrote down what it had taken; None: before it said so
 
@@ -105,7 +106,7 @@ def _written_by_mosquitto(server: Server) -> float:
     return (server.folder / "mosquitto.db").stat().st_mtime - 0.1
 
 
-_REDIS = Carrier(
+REDIS = Carrier(
     "redis",
     Capabilities(
         durable=True,
@@ -125,7 +126,7 @@ _REDIS = Carrier(
     haste={"timeout": 0.5, "session": 1},
     door=Door("rediss", 1, "me"),
 )
-_PUBSUB = Carrier(
+PUBSUB = Carrier(
     "redis+pubsub",
     Capabilities(
         durable=False,
@@ -145,7 +146,7 @@ _PUBSUB = Carrier(
     haste={"timeout": 0.5},
     door=Door("rediss+pubsub", 1, "me"),
 )
-_NATS = Carrier(
+NATS = Carrier(
     "nats",
     Capabilities(
         durable=True,
@@ -165,7 +166,7 @@ _NATS = Carrier(
     door=Door("nats+tls", 0, "me"),
     forgets=1.0,
 )
-_CORE = Carrier(
+CORE = Carrier(
     "nats-core",
     Capabilities(
         durable=False,
@@ -186,7 +187,7 @@ _CORE = Carrier(
     haste={"timeout": 0.5},
     door=Door("nats+tls", 0, "me"),
 )
-_RABBITMQ = Carrier(
+RABBITMQ = Carrier(
     "amqp",
     Capabilities(
         durable=True,
@@ -209,7 +210,7 @@ _RABBITMQ = Carrier(
     forgets=1.0,
     ripens=2.0,  # 3.10 forgets a quorum queue when it is killed right after the queue was made
 )
-_MQTT = Carrier(
+MQTT = Carrier(
     "mqtt",
     Capabilities(
         durable=True,
@@ -229,9 +230,10 @@ _MQTT = Carrier(
     haste={"timeout": 1},
     door=Door("mqtts", 1, "me"),
     forgets=2.0,
+    shifts=2.0,  # who is given a session ends the connection of who had it, with what was still on its way there
     written=_written_by_mosquitto,
 )
-_KAFKA = Carrier(
+KAFKA = Carrier(
     "kafka",
     Capabilities(
         durable=True,
@@ -253,7 +255,7 @@ _KAFKA = Carrier(
     door=Door("kafka+ssl", 2, "me"),
     forgets=1.0,
 )
-_PULSAR = Carrier(
+PULSAR = Carrier(
     "pulsar",
     Capabilities(
         durable=True,
@@ -281,14 +283,14 @@ CARRIERS = (
     _logs("memory", durable=False),
     _logs("sqlite", durable=True),
     _logs("postgres", durable=True, shared="postgres_server"),
-    _REDIS,
-    _PUBSUB,
-    _NATS,
-    _CORE,
-    _RABBITMQ,
-    _MQTT,
-    _KAFKA,
-    _PULSAR,
+    REDIS,
+    PUBSUB,
+    NATS,
+    CORE,
+    RABBITMQ,
+    MQTT,
+    KAFKA,
+    PULSAR,
 )
 
 

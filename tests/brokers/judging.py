@@ -1,6 +1,7 @@
 """What a history may show of a carrier, by what it claims: the one oracle of all tests of carriers in trouble."""
 
 import time
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -73,11 +74,10 @@ class Judge:
 
     def _is_excused(self, fact: Fact) -> bool:
         """Was it said of what the server had only in memory, or was not told any more?"""
+        place = bisect_left(self.outages, fact.moment, key=lambda outage: outage.end)
+        if fact.what not in ("acknowledged", "settled") or place == len(self.outages):
+            return False
+        outage, forgets = self.outages[place], int(self.carrier.forgets * _SECOND)
         if fact.what == "acknowledged":
-            return any(it.written < fact.moment <= it.end for it in self.outages)
-        forgets = int(self.carrier.forgets * _SECOND)
-        return (
-            fact.what == "settled"
-            and forgets > 0
-            and any(it.begin - forgets < fact.moment <= it.end for it in self.outages)
-        )
+            return outage.written < fact.moment
+        return forgets > 0 and outage.begin - forgets < fact.moment

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.brokers.another import RedisClient
+from tests.brokers.carriers import REDIS
 from tests.brokers.crew import Crew
 from tests.brokers.words import going_on, numbered, own_name, until, url_of
 from tests.servers.redis import RedisServer
@@ -60,7 +61,7 @@ async def test_a_read_that_was_under_way_when_its_member_froze_takes_nothing_fro
     broker: Broker, url: str, redis_server: RedisServer, prefix: str, tmp_path: Path, seed: int
 ) -> None:
     await broker.publish(numbered(0, 1))
-    async with Crew(url, tmp_path / "members", random.Random(seed), forgets=0) as crew, going_on(broker) as reader:
+    async with Crew(REDIS, url, tmp_path / "members", random.Random(seed)) as crew, going_on(broker) as reader:
         await crew.joins()
         await shared_out(redis_server, prefix, [2, 2])
         crew.freezes()

@@ -6,6 +6,7 @@ does as a service does: it tries again; and a failure counts from the moment on 
 
 import asyncio
 import contextlib
+import math
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
@@ -54,6 +55,7 @@ class Teller:
 
     def __init__(self, broker: Broker, history: History) -> None:
         self.acknowledged = 0
+        self.upto = math.inf  # so many, and no more until told otherwise
         self.failures: list[TidingsError] = []
         self._broker = broker
         self._history = history
@@ -62,7 +64,8 @@ class Teller:
     async def run(self) -> None:
         """Publish, until it is ended and the last batch was taken."""
         while not self._ended:
-            await self._tell(numbered(self.acknowledged, self.acknowledged + _BATCH))
+            if self.acknowledged < self.upto:
+                await self._tell(numbered(self.acknowledged, self.acknowledged + _BATCH))
             await asyncio.sleep(_GAP)
 
     async def tells(self, more: int) -> None:

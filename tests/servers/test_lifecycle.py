@@ -12,6 +12,7 @@ import pytest
 
 from tests.servers.every import SERVERS
 from tests.servers.fixtures import FreshServer, require
+from tests.servers.maven import JavaServer
 from tests.servers.mosquitto import MosquittoServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.pulsar import PulsarServer
@@ -38,7 +39,14 @@ def wait_until(done: Callable[[], bool]) -> None:
         sleep(0.01)
 
 
-@pytest.fixture(scope="module", params=SERVERS, ids=lambda kind: kind.name)
+# What runs on Java takes long to start, and is killed, frozen and restarted by the tests of its carrier anyway.
+KINDS = [
+    pytest.param(kind, marks=[pytest.mark.chaos] if issubclass(kind, JavaServer) else [], id=kind.name)
+    for kind in SERVERS
+]
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """Each kind of server in turn, running; each test leaves it so. At the end nothing of it is left."""
     kind: type[Server] = request.param

@@ -26,8 +26,10 @@ async def test_connections_that_are_cut_are_made_again(carrier: Carrier, shared:
         async with telling(publishing, history) as teller:
             for _ in range(3):
                 await reader.hears_more(50)
-                assert await to_thread(_cut, shared) >= 2
-                await teller.tells(50)
+                with judge.disturbed():
+                    assert await to_thread(_cut, shared) >= 2
+                    await teller.tells(50)
+                    await reader.hears_more(1)
             await reader.hears_more(50)
         if carrier.keeps:
             await reader.hears(judge.owed(history))

@@ -1,5 +1,6 @@
 """Members of a group come, go, stand still and are killed under load: nothing is lost, and every key stays in order."""
 
+import asyncio
 import random
 from asyncio import to_thread
 from collections.abc import Callable
@@ -22,7 +23,7 @@ async def test_members_that_come_go_stand_still_and_are_killed_lose_nothing_and_
     history, judge, broker = History(), Judge(carrier), await opened(url)
     async with joined(broker):
         pass  # from here on its events are kept
-    async with Crew(url, tmp_path / "members", random.Random(seed), forgets=carrier.forgets) as crew:
+    async with Crew(carrier, url, tmp_path / "members", random.Random(seed)) as crew:
         await crew.joins(3)
         async with telling(broker, history) as teller:
             await teller.tells(100)
@@ -48,29 +49,21 @@ async def test_members_are_killed_many_times_and_the_server_with_them(
     carrier: Carrier, mortal: Server, opened: Opened, tmp_path: Path, seed: int, trials: Callable[[int], int]
 ) -> None:
     history, judge, chance = History(), Judge(carrier), random.Random(seed)
-    url = (
-        carrier.url(mortal, own_name(), session=2) if "session" in carrier.settings else carrier.url(mortal, own_name())
-    )
+    url = carrier.url(mortal, own_name())
     broker = await opened(url)
     async with joined(broker):
         pass  # from here on its events are kept
-    async with Crew(url, tmp_path / "members", chance, forgets=carrier.forgets) as crew:
+    await asyncio.sleep(carrier.ripens)
+    async with Crew(carrier, url, tmp_path / "members", chance) as crew:
         await crew.joins(3)
         async with telling(broker, history) as teller:
-            for trial in range(trials(20)):
-                match chance.choice(["kill", "kill", "freeze", "leave"]):
-                    case "kill":
-                        crew.is_killed()
-                    case "freeze":
-                        crew.freezes()
-                    case "leave":
-                        await crew.leaves()
-                await crew.joins()
-                await teller.tells(chance.randrange(50, 200))
-                if trial % 5 == 4:
+            for trial in range(1, trials(20) + 1):
+                teller.upto = teller.acknowledged + chance.randrange(50, 200)
+                await _disturb(crew, chance.choice(["kill", "kill", "freeze", "leave"]))
+                if trial % 5 == 0:
                     crew.thaw()
                     await crew.hears(judge.owed(history))
-                if trial % 10 == 9:
+                if trial % 10 == 0:
                     await to_thread(judge.kill, mortal)
                     await to_thread(mortal.start)
         crew.thaw()
@@ -79,3 +72,15 @@ async def test_members_are_killed_many_times_and_the_server_with_them(
 
     report = judge.acquit(whole, "g")
     print(f"{carrier.name}: {trials(20)} deeds, server killed {len(judge.outages)} times: {report}")
+
+
+async def _disturb(crew: Crew, deed: str) -> None:
+    """One of them goes, and another comes."""
+    match deed:
+        case "kill":
+            crew.is_killed()
+        case "freeze":
+            crew.freezes()
+        case "leave":
+            await crew.leaves()
+    await crew.joins()

@@ -29,7 +29,8 @@ class PulsarBroker:
 
     Events of one key stay in order however many members a group has: at any time one of them is given a key. Without
     `?admin=` it is not told how much groups have to receive, and that the server keeps what nobody waits for yet is
-    not claimed: `setup` sees to it where it is.
+    not claimed: `setup` sees to it where it is. A member that stands still keeps its keys until the server misses it,
+    after once or twice its `keepAliveIntervalSeconds` (30).
     """
 
     def __init__(self, url: str, *, clock: Clock | None = None, channels: Channels | None = None) -> None:
