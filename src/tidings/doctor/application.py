@@ -33,7 +33,8 @@ def broker_is_unknown(facts: Facts) -> Iterable[Finding]:
     if isinstance(refused, MissingExtra):
         yield error("broker", str(refused), f"pip install 'tidings[{refused.extra}]'")
     elif refused is not None:
-        yield error("broker", str(refused), "correct broker=... of the application")
+        cure = "correct the URL" if facts.app is None else "correct broker=... of the application"
+        yield error("broker", str(refused), cure)
 
 
 def broker_is_the_log(facts: Facts) -> Iterable[Finding]:

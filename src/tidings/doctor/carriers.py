@@ -15,14 +15,34 @@ def does_not_answer(facts: Facts) -> Iterable[Finding]:
     """Publishing waits in the log, if there is one, until it does."""
     carrier = facts.carrier
     if carrier is not None and carrier.trouble is not None:
-        yield error("broker", carrier.trouble, "start it, or correct its address, user and password in broker=...")
+        where = "the URL" if facts.app is None else "broker=..."
+        yield error("broker", carrier.trouble, f"start it, or correct its address, user and password in {where}")
+
+
+def refuses_a_handler(facts: Facts) -> Iterable[Finding]:
+    """It asks for what this carrier cannot do without a log: the application does not start."""
+    for refusal in _seen(facts).refusals:
+        yield error("broker", refusal, "do one of these: the application does not start so")
+
+
+def tells_nothing(facts: Facts) -> Iterable[Finding]:
+    """What it lacks, and what waits there, cannot be seen."""
+    silence = _seen(facts).silence
+    if silence is not None:
+        yield note("broker", silence, "without it, look with the broker's own tools")
 
 
 def lacks_something(facts: Facts) -> Iterable[Finding]:
     """Handlers create what they miss, as far as the broker lets them."""
     for each in _seen(facts).differences:
-        if each.state == "missing":
-            yield note("broker", f"{each.what} is missing. {each.detail}".rstrip(), "'tidings setup' creates it")
+        if each.state != "missing":
+            continue
+        what, cure = f"{each.what} is missing. {each.detail}".rstrip(), "'tidings setup' creates it"
+        if each.what.startswith("group ") and not _seen(facts).replays:
+            what = f"{what.rstrip('.')}. What is published before it is made, it never hears"
+            yield warning("broker", what, f"{cure}: run it before the first event is published")
+        else:
+            yield note("broker", what, cure)
 
 
 def differs(facts: Facts) -> Iterable[Finding]:
@@ -39,6 +59,14 @@ def nobody_receives(facts: Facts) -> Iterable[Finding]:
         if each.group in _seen(facts).ours and each.lag and each.members == 0:
             what = f"{each.lag:,} events wait for it at the broker, and nobody receives them"
             yield warning(each.group, what, "run the application, or see why its processes are not connected")
+
+
+def letters_wait(facts: Facts) -> Iterable[Finding]:
+    """They are not tried again by themselves."""
+    for each in _last_look(_seen(facts)):
+        if each.group in _seen(facts).ours and each.dead:
+            cure = f"'tidings dead list --group {each.group}' tells why, 'tidings dead retry' tries them again"
+            yield warning(each.group, f"dead letters at the broker: {each.dead:,}", cure)
 
 
 def gets_nothing_done(facts: Facts) -> Iterable[Finding]:

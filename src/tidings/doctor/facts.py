@@ -19,6 +19,7 @@ from tidings.brokers import connect
 from tidings.clock import Clock, SystemClock
 from tidings.doctor.carrier import Carrier, examined
 from tidings.errors import TidingsError
+from tidings.log.open import is_log
 from tidings.log.postgres.inspection import ServerInspection, is_ours
 from tidings.log.postgres.inspection import inspect as look
 from tidings.log.sqlite.inspection import Inspection, inspect, path_of
@@ -82,11 +83,11 @@ def gather(
     usage: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage,
     mounts: Path = Path("/proc/self/mountinfo"),
 ) -> Facts:
-    """Look at an application, or at the log at `url`; blocks, so from a coroutine it is called in a thread.
+    """Look at an application, or at the log or broker at `url`; blocks, so from a coroutine it is called in a thread.
 
     `trouble` is why there is no application, where that is what is wrong.
     """
-    log, broker = (app.log_url, app.broker_url) if app is not None else (url, None)
+    log, broker = (app.log_url, app.broker_url) if app is not None else _log_or_broker(url)
     paths = {"log": path_of(log), "broker": path_of(broker)}
     files = [_file(role, path, usage, mounts) for role, path in paths.items() if path is not None]
     return Facts(
@@ -96,7 +97,7 @@ def gather(
         url=log,
         broker=broker,
         broker_trouble=asyncio.run(_refusal(broker)) if broker is not None else None,
-        carrier=asyncio.run(examined(app)) if app is not None else None,
+        carrier=asyncio.run(examined(app, broker)),
         files=tuple(files),
         servers=tuple(look(each) for each in dict.fromkeys((log, broker)) if each is not None and is_ours(each)),
         variables=dict(variables),
@@ -105,6 +106,11 @@ def gather(
         python=sys.version_info[:3],
         now=(clock or SystemClock()).now(),
     )
+
+
+def _log_or_broker(url: str | None) -> tuple[str | None, str | None]:
+    """Which of them a bare URL is."""
+    return (url, None) if url is None or is_log(url) else (None, url)
 
 
 async def _refusal(url: str) -> TidingsError | None:

@@ -8,7 +8,14 @@ from tidings.doctor.finding import Finding, error, note, warning
 from tidings.errors import MissingExtra
 
 VARIABLES = ("TIDINGS_APP", "TIDINGS_URL", "TIDINGS_LOG", "TIDINGS_BROKER")  # in the order in which they are asked
-_OURS = {*VARIABLES, "TIDINGS_SEED", "TIDINGS_TRIALS", "TIDINGS_SHOP"}  # the rest: tests and the demo
+_OURS = {
+    *VARIABLES,
+    "TIDINGS_SEED",
+    "TIDINGS_TRIALS",
+    "TIDINGS_SHOP",
+    "TIDINGS_SHOP_BROKER",
+    "TIDINGS_SHOP_LOG",
+}  # the rest: tests and the demo
 _OLDEST = (3, 11)
 
 
