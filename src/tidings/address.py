@@ -10,6 +10,12 @@ from tidings.errors import ConfigurationError
 
 _USER = re.compile(r"(?<=://)[^\s?#]*(?=@)")  # up to the last @, as a password may have one, or a slash
 _SECRETS = re.compile(r"(?i)(?<=[?&])(password|token|secret|sasl_password|sslpassword)=[^&]*")
+NOT_OF: dict[type, str] = {  # what is said of a value that is not of a type
+    int: "no whole number",
+    float: "no number",
+    bool: "neither yes nor no",
+    str: "no text",
+}
 _Setting = TypeVar("_Setting", int, float, str, bool)
 
 
@@ -42,7 +48,7 @@ class Address(msgspec.Struct, frozen=True):
         try:
             return cast(_Setting, _as(type(default), said))
         except ValueError:
-            raise ConfigurationError(f"{self.shown}: {name}={said!r} is no {type(default).__name__}") from None
+            raise ConfigurationError(f"{self.shown}: {name}={said!r} is {NOT_OF[type(default)]}") from None
 
     def check_settings(self, *known: str) -> None:
         """Refuse a setting that nobody reads, as it is likely misspelt.

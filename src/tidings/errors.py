@@ -368,7 +368,8 @@ class BrokerUnreachable(BrokerError):
     def __init__(self, url: str, reason: str) -> None:
         self.url = url
         self.reason = reason
-        super().__init__(f"{url} cannot be reached: {reason}; it is tried again, and 'tidings doctor' looks closer")
+        advice = "see that its server runs, and that address, user and password are right"
+        super().__init__(f"{url} cannot be reached: {reason}; {advice}")
 
 
 class EventRefused(BrokerError):

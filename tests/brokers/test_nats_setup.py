@@ -95,11 +95,11 @@ async def test_a_stream_of_somebody_else_is_not_taken_for_a_channel(
     [
         ("nats://localhost?partitons=3", "no setting 'partitons'"),
         ("nats://localhost?partitions=0", "partitions has to be more than 0"),
-        ("nats://localhost?session=soon", "session='soon' is no float"),
+        ("nats://localhost?session=soon", "session='soon' is no number"),
         ("nats://localhost?retain=often", "often"),
         ("nats://localhost?prefix=", "prefix may not be empty"),
         ("nats://localhost?jetstream=no&retain=7d", "no setting 'retain'"),
-        ("nats://localhost?jetstream=perhaps", "'perhaps' is no bool"),
+        ("nats://localhost?jetstream=perhaps", "'perhaps' is neither yes nor no"),
         ("nats:", "names no server"),
     ],
 )

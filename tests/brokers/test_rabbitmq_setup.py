@@ -150,7 +150,7 @@ async def test_a_name_that_is_too_long_for_a_queue_is_told(broker: Broker) -> No
     [
         ("amqp://localhost?partitons=3", "no setting 'partitons'"),
         ("amqp://localhost?partitions=0", "partitions must be above 0"),
-        ("amqp://localhost?session=soon", "session='soon' is no float"),
+        ("amqp://localhost?session=soon", "session='soon' is no number"),
         ("amqp://localhost?prefix=amq.x", "prefix"),
         ("amqp:", "names no server"),
     ],

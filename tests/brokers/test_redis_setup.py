@@ -93,7 +93,7 @@ async def test_settings_of_the_server_that_lose_what_was_acknowledged_are_told(f
         ("redis://localhost/shop", "'shop' is no database"),
         ("redis://localhost?partitons=3", "no setting 'partitons'"),
         ("redis://localhost?partitions=0", "partitions has to be more than 0"),
-        ("redis://localhost?session=soon", "session='soon' is no float"),
+        ("redis://localhost?session=soon", "session='soon' is no number"),
         ("redis://localhost?retain=often", "often"),
         ("redis+pubsub://localhost?retain=7d", "no setting 'retain'"),
         ("redis:", "names no server"),

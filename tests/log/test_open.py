@@ -23,7 +23,7 @@ async def test_settings_stand_in_the_url(tmp_path: Path) -> None:
     ("query", "said"),
     [
         ("sync=off", "has no setting 'sync': it has synchronous, lock_timeout, lease"),
-        ("lock_timeout=soon", "lock_timeout='soon' is no float"),
+        ("lock_timeout=soon", "lock_timeout='soon' is no number"),
         ("synchronous=OFF", "synchronous='OFF' is not a way to keep events"),
     ],
 )

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode
 
-from tidings.address import redacted
+from tidings.address import NOT_OF, redacted
 from tidings.clock import Clock
 from tidings.errors import ConfigurationError
 from tidings.log.interface import Log
@@ -104,5 +104,5 @@ def _settings(url: str, query: str, signature: inspect.Signature) -> dict[str, A
         try:
             settings[name] = known[name](value)
         except ValueError:
-            raise ConfigurationError(f"{redacted(url)}: {name}={value!r} is no {known[name].__name__}") from None
+            raise ConfigurationError(f"{redacted(url)}: {name}={value!r} is {NOT_OF[known[name]]}") from None
     return settings

@@ -1,5 +1,6 @@
 """What Kafka's client says went wrong, in our words; nothing of the client passes beyond this folder."""
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from tidings.errors import BrokerError, BrokerUnreachable
@@ -20,6 +21,8 @@ SHUT_OUT: Final = frozenset({"_ALL_BROKERS_DOWN", "_AUTHENTICATION", "SASL_AUTHE
 TOO_LARGE: Final = frozenset({"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE", "INVALID_MSG_SIZE"})
 UNKNOWN_TOPIC: Final = frozenset({"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"})
 
+_AROUND: Final = re.compile(r"^\S+/\w+: (?=\w)| \(after \d+ms in state \w+\)")  # whom it is about, and when
+
 
 def error_in(raised: "KafkaException") -> "KafkaError":
     """What an exception of the client is about."""
@@ -27,10 +30,24 @@ def error_in(raised: "KafkaException") -> "KafkaError":
     return error
 
 
-def failure(url: str, error: "KafkaError", doing: str) -> BrokerError:
+class Whispers:
+    """What the client says of its connections, to who listens alone: its answers only say that there is none."""
+
+    def __init__(self) -> None:
+        self.last = ""
+
+    def __call__(self, error: "KafkaError") -> None:
+        """Called by the client."""
+        if error.name() != "_ALL_BROKERS_DOWN":
+            self.last = _AROUND.sub("", error.str())
+
+
+def failure(url: str, error: "KafkaError", doing: str, whispers: Whispers | None = None) -> BrokerError:
     """The client's error as ours; `doing` is what was tried."""
     said = error.str() or error.name()
     if error.name() in AWAY:
+        if whispers is not None and whispers.last:
+            return BrokerUnreachable(url, whispers.last)
         return BrokerUnreachable(url, f"{said} ({error.name().lstrip('_')}, {doing})")
     advice = "; the account may not do this, ask its operator" if "AUTHORIZATION" in error.name() else ""
     return BrokerError(f"{url} failed {doing}: {said} ({error.name().lstrip('_')}){advice}")

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from tidings.brokers.kafka.failures import TOO_LARGE, UNKNOWN_TOPIC, error_in, failure
-from tidings.brokers.kafka.library import client
+from tidings.brokers.kafka.library import client, made
 from tidings.brokers.kafka.settings import Settings
 from tidings.brokers.kafka.wire import Outgoing
 from tidings.concurrency import DedicatedThread
@@ -69,9 +69,10 @@ class Outlet:
             EventRefused: one is too large.
             TopicGone: a topic is not there any more.
             BrokerError: some or none of them were taken.
+            ConfigurationError: the URL has a setting that the client does not take.
         """
         if self._producer is None:
-            self._producer = client().Producer(self._settings.producer())
+            self._producer = made(client().Producer, self._settings.producer(), self._settings.url)
         publication = Publication(self._producer)
         await self._hand_over(publication, messages)
         seconds = self._settings.timeout + 2  # the client gives up by itself; it looks once a second

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from tidings.brokers.kafka.failures import LOST, PASSING, SHUT_OUT, UNKNOWN_TOPIC, error_in, failure
-from tidings.brokers.kafka.library import client
+from tidings.brokers.kafka.library import client, made
 from tidings.brokers.kafka.progress import Progress
 from tidings.brokers.kafka.settings import Settings
 from tidings.brokers.kafka.tray import Tray
@@ -53,7 +53,8 @@ class Reading:
 
     def open(self, group: str) -> "Consumer":
         """Make the consumer, on the thread that is to run."""
-        self._consumer = client().Consumer(self._settings.consumer(group) | {"error_cb": self._told})
+        said = self._settings.consumer(group) | {"error_cb": self._told}
+        self._consumer = made(client().Consumer, said, self._settings.url)
         return self._consumer
 
     def run(self) -> None:

@@ -37,6 +37,11 @@ class Settings(msgspec.Struct, frozen=True):
     partitioner: str  # which partition a key belongs to; every producer of a topic must agree
     compression: str
 
+    @property
+    def is_secret(self) -> bool:
+        """Is the connection encrypted?"""
+        return self.address.scheme == "kafka+ssl" or self.address.setting("tls", False)
+
     def producer(self) -> dict[str, Any]:
         """For who publishes: every in-sync copy has it, and what was sent twice is stored once, in order."""
         return self._client() | {
@@ -91,7 +96,7 @@ class Settings(msgspec.Struct, frozen=True):
         return settings | self._security()
 
     def _security(self) -> dict[str, Any]:
-        address, is_secret = self.address, self.address.scheme == "kafka+ssl" or self.address.setting("tls", False)
+        address, is_secret = self.address, self.is_secret
         settings: dict[str, Any] = {}
         for name, theirs in (
             ("ca", "ssl.ca.location"),

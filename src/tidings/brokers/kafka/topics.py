@@ -6,10 +6,11 @@ from concurrent.futures import Future
 from typing import Any, Final
 
 from tidings.brokers.interface import Difference
-from tidings.brokers.kafka.failures import UNKNOWN_TOPIC, error_in, failure
-from tidings.brokers.kafka.library import administration, client
+from tidings.brokers.kafka.failures import UNKNOWN_TOPIC, Whispers, error_in, failure
+from tidings.brokers.kafka.library import administration, client, made
 from tidings.brokers.kafka.names import AGAIN, DEAD
 from tidings.brokers.kafka.settings import Settings
+from tidings.brokers.reaching import encryption
 from tidings.concurrency import DedicatedThread
 from tidings.errors import BrokerUnreachable, ConfigurationError
 
@@ -25,6 +26,7 @@ class Topics:
         self._settings = settings
         self._thread = thread  # for what blocks
         self._admin: Any = None
+        self._whispers = Whispers()
         self._known: set[str] = set()
 
     async def exist(self, topics: Iterable[str]) -> None:
@@ -106,7 +108,8 @@ class Topics:
     def admin(self) -> Any:
         """The client's administrator."""
         if self._admin is None:
-            self._admin = administration().AdminClient(self._settings.admin())
+            said = self._settings.admin() | {"error_cb": self._whispers}
+            self._admin = made(administration().AdminClient, said, self._settings.url)
         return self._admin
 
     def close(self) -> None:
@@ -115,11 +118,20 @@ class Topics:
         self._known.clear()
 
     async def _metadata(self) -> Any:
-        kafka, timeout = client(), self._settings.timeout
+        kafka, self._whispers.last = client(), ""
         try:
-            return await self._thread.call(lambda: self.admin.list_topics(timeout=timeout))
+            return await self._thread.call(self._ask)
         except kafka.KafkaException as raised:
-            raise failure(self._settings.url, error_in(raised), "asking for topics") from None
+            raise failure(self._settings.url, error_in(raised), "asking for topics", self._whispers) from None
+
+    def _ask(self) -> Any:
+        """Blocks."""
+        if self._admin is None and self._settings.is_secret:
+            encryption(self._settings.address)  # the client does not say which file it cannot read
+        try:
+            return self.admin.list_topics(timeout=self._settings.timeout)
+        finally:
+            self.admin.poll(0)  # it has something to say
 
     async def _make(self, topic: str) -> None:
         settings = self._settings

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tidings.address import Address
 from tidings.brokers.mqtt.settings import Settings
+from tidings.brokers.reaching import encryption
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
@@ -35,12 +37,13 @@ def dial(paho: Any, client: "Client", settings: Settings, life: Life) -> None:
 
     Raises:
         OSError, ValueError: there is none to be had.
+        ConfigurationError: a file that the URL names cannot be read.
     """
     address = settings.address
     if address.user:
         client.username_pw_set(address.user, address.password)
     if settings.is_secret:
-        client.tls_set_context(_context(address.settings))
+        client.tls_set_context(_context(address))
     if life.will is not None:
         client.will_set(life.will, b"", qos=1, retain=True)
     said = {"SessionExpiryInterval": life.expiry, "ReceiveMaximum": max(min(life.prefetch, 0xFFFF), 1)}
@@ -73,9 +76,7 @@ class _Secure(ssl.SSLSocket):
             raise
 
 
-def _context(files: Mapping[str, str]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=files.get("ca"))
+def _context(address: Address) -> ssl.SSLContext:
+    context = encryption(address)
     context.sslsocket_class = _Secure
-    if "cert" in files:
-        context.load_cert_chain(files["cert"], files.get("key"))
     return context

@@ -14,6 +14,7 @@ from tidings.brokers.mqtt.dialing import Life, dial, new_client, properties_of
 from tidings.brokers.mqtt.outlet import LARGEST, WINDOW, Outlet
 from tidings.brokers.mqtt.settings import Settings
 from tidings.brokers.mqtt.wire import Outgoing
+from tidings.brokers.reaching import why
 from tidings.errors import BrokerError, BrokerUnreachable
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Link:
 
         Raises:
             BrokerUnreachable: nobody answered in time, or the server let nobody in.
+        ConfigurationError: a file that the URL names cannot be read.
         """
         dialing = asyncio.ensure_future(asyncio.to_thread(dial, self._paho, self._client, self._settings, self._life))
         try:
@@ -66,7 +68,7 @@ class Link:
         except TimeoutError:
             raise self._silent() from None
         except (OSError, ValueError) as error:
-            raise self._unreachable(str(error) or type(error).__name__) from None
+            raise self._unreachable(why(error, self._settings.address)) from None
         finally:
             if not self._is_open:
                 dialing.add_done_callback(self._hang_up)

@@ -12,6 +12,7 @@ import msgspec
 
 from tidings.brokers.nats.link import Link
 from tidings.brokers.nats.settings import Settings
+from tidings.brokers.reaching import encryption, why
 from tidings.errors import BrokerUnreachable, ConfigurationError, MissingExtra
 
 
@@ -27,11 +28,11 @@ async def connected(settings: Settings) -> Link:
     link = Link(settings.shown, settings.timeout)
     try:
         async with asyncio.timeout(settings.timeout):
-            encryption = await to_thread(_encryption, settings)
+            context = await to_thread(encryption, address)
             credentials = await to_thread(_credentials, settings)
             await loop.create_connection(lambda: link, address.host, address.port)
             await link.greeted
-            await _encrypt(link, encryption, settings)
+            await _encrypt(link, context, settings)
             said = await to_thread(_introduction, link, settings, credentials)
             link.send(said + b"SUB %b.* 1\r\n" % link.inbox.encode())
             await link.flushed()
@@ -40,19 +41,12 @@ async def connected(settings: Settings) -> Link:
         raise BrokerUnreachable(settings.shown, f"nobody answered within {settings.timeout:g} s") from None
     except OSError as error:  # ssl's are of these
         link.lose("no connection came about")
-        raise BrokerUnreachable(settings.shown, str(error)) from error
+        raise BrokerUnreachable(settings.shown, why(error, address)) from error
     except BaseException:
         link.lose("no connection came about")
         raise
     link.begin_watching()
     return link
-
-
-def _encryption(settings: Settings) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=settings.ca or None)
-    except OSError as error:
-        raise ConfigurationError(f"{settings.shown}: ca={settings.ca!r} cannot be read: {error}") from error
 
 
 def _credentials(settings: Settings) -> tuple[str, str] | None:
@@ -69,7 +63,7 @@ def _credentials(settings: Settings) -> tuple[str, str] | None:
     return jwt, seed
 
 
-async def _encrypt(link: Link, encryption: ssl.SSLContext, settings: Settings) -> None:
+async def _encrypt(link: Link, context: ssl.SSLContext, settings: Settings) -> None:
     required = bool(link.info.get("tls_required"))
     if settings.has_tls and not (required or link.info.get("tls_available")):
         raise BrokerUnreachable(settings.shown, "it does not speak TLS, which the URL asks for")
@@ -77,7 +71,7 @@ async def _encrypt(link: Link, encryption: ssl.SSLContext, settings: Settings) -
         assert link.transport is not None
         name = settings.address.host
         loop = asyncio.get_running_loop()
-        link.transport = await loop.start_tls(link.transport, link, encryption, server_hostname=name)
+        link.transport = await loop.start_tls(link.transport, link, context, server_hostname=name)
 
 
 def _introduction(link: Link, settings: Settings, credentials: tuple[str, str] | None) -> bytes:

@@ -66,7 +66,7 @@ def settings_of(url: str) -> Settings:
         address.setting("timeout", 5.0),
         address.setting("partitions", PARTITIONS),
         address.setting("session", 2.0),
-        Retain(age=address.settings["retain"]).seconds if "retain" in address.settings else None,
+        _age(address),
         address.setting("replicas", 1),
         address.setting("window", 120.0),
     )
@@ -76,3 +76,12 @@ def settings_of(url: str) -> Settings:
     if not settings.prefix:
         raise ConfigurationError(f"{address.shown}: prefix may not be empty, as subjects begin with it")
     return settings
+
+
+def _age(address: Address) -> float | None:
+    if "retain" not in address.settings:
+        return None
+    try:
+        return Retain(age=address.settings["retain"]).seconds
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{address.shown}: retain: {error}") from None

@@ -19,8 +19,9 @@ from tidings.brokers.pulsar.outlet import Outlet
 from tidings.brokers.pulsar.settings import settings_of
 from tidings.brokers.pulsar.surveying import LISTENING, differences, standings
 from tidings.brokers.pulsar.wire import Outgoing, Wire
+from tidings.brokers.reaching import obstacle
 from tidings.clock import Clock, SystemClock
-from tidings.errors import BrokerError
+from tidings.errors import BrokerError, BrokerUnreachable
 from tidings.events import Event, new_id
 
 
@@ -107,6 +108,8 @@ class PulsarBroker:
         Without `?admin=` what is there is not told; with `apply` the groups are made all the same, by joining each for
         a moment, so that what is published from then on is kept for them.
         """
+        if not self._settings.admin and (found := await obstacle(self._settings.address)):
+            raise BrokerUnreachable(self.url, found)
         if apply and not self._settings.admin:
             for group, patterns in wanted.groups:
                 async with self.subscribe(patterns, group=group):

@@ -13,6 +13,7 @@ from tidings.brokers.pulsar.failures import failure
 from tidings.brokers.pulsar.library import core, new_client
 from tidings.brokers.pulsar.names import dead_topic_of
 from tidings.brokers.pulsar.settings import Settings
+from tidings.brokers.reaching import obstacle
 from tidings.errors import BrokerError, BrokerUnreachable
 
 _ASKS: Final = 3  # signs of life within the time for an answer
@@ -52,9 +53,12 @@ class Link:
             async with asyncio.timeout(self._settings.timeout):
                 result, value = await future
         except TimeoutError:
-            raise BrokerUnreachable(self._settings.url, f"no answer {doing}") from None
+            found = await obstacle(self._settings.address)  # which the client keeps to itself
+            raise BrokerUnreachable(self._settings.url, found or f"no answer {doing}") from None
         except core().PulsarException as raised:
             raise failure(self._settings.url, raised, doing) from None
+        if result.name == "ConnectError" and (found := await obstacle(self._settings.address)):
+            raise BrokerUnreachable(self._settings.url, found)
         if result.name != "Ok":
             raise failure(self._settings.url, result, doing)
         return value

@@ -13,7 +13,8 @@ from urllib.parse import quote
 from tidings.brokers.rabbitmq.frames import Connection
 from tidings.brokers.rabbitmq.library import URL, AbstractConnection, aiormq
 from tidings.brokers.rabbitmq.settings import Settings
-from tidings.errors import BrokerError, BrokerUnreachable, ConfigurationError, TidingsError
+from tidings.brokers.reaching import encryption, why
+from tidings.errors import BrokerError, BrokerUnreachable, TidingsError
 
 _BUFFER = 1 << 20  # bytes that are read ahead
 _LOGGER = logging.getLogger("aiormq")
@@ -101,7 +102,7 @@ class Link:
 
     async def _connect(self) -> AbstractConnection:
         settings = self.settings
-        context = await asyncio.to_thread(_context, settings) if settings.is_secret else None
+        context = await asyncio.to_thread(encryption, settings.address) if settings.is_secret else None
         self._streams = _Streams(context)
         if _LOGGER.level == logging.NOTSET:  # whatever happens is raised; it would be told twice, with tracebacks
             _LOGGER.setLevel(logging.CRITICAL)
@@ -111,8 +112,10 @@ class Link:
         except aiormq.exceptions.InvalidFrameError:  # what it said instead is not told
             told = f"it lets this user not into its virtual host {settings.address.path or '/'!r}, if there is one"
             raise BrokerUnreachable(settings.url, told) from None
-        except BaseException:
+        except BaseException as error:
             self._streams.abort()
+            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+                raise BrokerUnreachable(settings.url, why(error, settings.address)) from None
             raise
         return connection
 
@@ -207,10 +210,3 @@ def _url(settings: Settings) -> URL:
         query={"heartbeat": str(settings.heartbeat), "name": "tidings"},
         encoded=False,
     )
-
-
-def _context(settings: Settings) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=settings.ca or None)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"{settings.url}: ca={settings.ca!r} cannot be read: {error}") from None

@@ -1,8 +1,8 @@
 """How a connection is made: found, encrypted where that is asked for, and let in."""
 
 import asyncio
-import ssl
 
+from tidings.brokers.reaching import encryption, why
 from tidings.brokers.redis.link import Link, library, packed
 from tidings.brokers.redis.settings import Settings
 from tidings.errors import BrokerUnreachable
@@ -13,29 +13,26 @@ async def connected(settings: Settings) -> Link:
 
     Raises:
         BrokerUnreachable: nobody answers, or the server lets us not in.
+        ConfigurationError: a file that the URL names cannot be read.
     """
     address, hiredis = settings.address, library()
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(settings.timeout):
-            encryption = await asyncio.to_thread(_encryption, settings) if settings.is_encrypted else None
+            context = await asyncio.to_thread(encryption, address) if settings.is_encrypted else None
             _, link = await loop.create_connection(
-                lambda: Link(settings.shown, settings.timeout, hiredis), address.host, address.port, ssl=encryption
+                lambda: Link(settings.shown, settings.timeout, hiredis), address.host, address.port, ssl=context
             )
     except TimeoutError:
         raise BrokerUnreachable(settings.shown, f"nobody answered within {settings.timeout:g} s") from None
     except OSError as error:  # ssl's are of these
-        raise BrokerUnreachable(settings.shown, str(error)) from error
+        raise BrokerUnreachable(settings.shown, why(error, address)) from error
     try:
         await _greet(link, settings)
     except BaseException:
         await link.close()
         raise
     return link
-
-
-def _encryption(settings: Settings) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=settings.ca or None)
 
 
 async def _greet(link: Link, settings: Settings) -> None:

@@ -75,5 +75,8 @@ def _retained(address: Address) -> tuple[int | None, int | None]:
     said = address.setting("retain", "")
     if not said or said.isdecimal():
         return None, int(said) if said else None
-    seconds = Retain(age=said).seconds
+    try:
+        seconds = Retain(age=said).seconds
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{address.shown}: retain: {error}") from None
     return None if seconds is None else int(seconds * 1000), None
