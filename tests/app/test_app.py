@@ -43,6 +43,7 @@ def test_a_url_is_the_logs_or_the_brokers() -> None:
         ({"broker": "bus.db"}, "is no URL"),
         ({"url": "sqlite:///a.db", "log": "sqlite:///b.db"}, "two logs"),
         ({"url": "kafka://a", "broker": "kafka://b", "log": "memory:"}, "two brokers"),
+        ({"log": "redis://ann:secret@host"}, r"log='redis://ann:\*\*\*@host' is the URL of a broker.* broker="),
     ],
 )
 def test_parts_that_do_not_fit_are_refused_in_one_sentence(settings: dict[str, str], told: str) -> None:

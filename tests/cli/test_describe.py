@@ -26,6 +26,14 @@ def test_describe_hides_passwords(tidings: Tidings, folder: Path) -> None:
     assert document["events"][0]["version"] == 2
 
 
+def test_describe_tells_on_which_channel_an_event_travels(tidings: Tidings, folder: Path) -> None:
+    broker = '"sqlite:///orders.db", broker="sqlite:///bus.db", channels={"order:created": "sales"}'
+    (folder / "shop.py").write_text(APP.replace('"sqlite:///orders.db"', broker))
+
+    assert "order:created\t2\tOrderCreated\tcustomer\tpublic\tsales\torder_id" in tidings("describe").stdout
+    assert json.loads(tidings("describe", "--json").stdout)["events"][0]["channel"] == "sales"
+
+
 def test_describe_tells_how_a_groups_events_flow(tidings: Tidings, folder: Path) -> None:
     settings = 'rate="100/s", debounce=2.0, priority=len'
     assert "async def ship" in APP

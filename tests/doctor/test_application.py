@@ -59,6 +59,39 @@ def test_a_broker_that_is_the_log(patient: Patient) -> None:
     assert "sqlite:///bus.db" in found.cure
 
 
+def test_a_broker_that_is_the_log_of_a_server(patient: Patient) -> None:
+    url = "postgresql://127.0.0.1:1/shop?lock_timeout=0"
+    app = App("orders", log=url, broker=url)
+    app.on(OrderCreated, group="orders.ship")(lambda order: None)
+
+    found = next(each for each in examine(gather(app)) if each.subject == "broker")
+
+    assert found.severity == "error"
+    assert found.what.startswith("it is the log itself, postgresql://127.0.0.1:1/shop")
+    assert "schema=bus" in found.cure
+
+
+def test_a_handler_that_hears_a_broker_that_is_not_there(patient: Patient) -> None:
+    app = App("orders", f"sqlite:///{patient.file}")
+    app.on(OrderCreated, group="orders.ship", direct=True)(lambda order: None)
+
+    found = patient.finding(app)
+
+    assert (found.severity, found.subject) == ("error", "orders.ship")
+    assert "broker=" in found.cure
+
+
+def test_a_channel_of_a_misspelt_name(patient: Patient) -> None:
+    channels = {"order:*": "orders", "ordr:*": "orders"}
+    app = App("orders", f"sqlite:///{patient.file}", broker=f"sqlite:///{patient.folder}/bus.db", channels=channels)
+    app.on(OrderCreated, group="orders.ship")(lambda order: None)
+
+    found = patient.finding(app)
+
+    assert (found.severity, found.subject) == ("warning", "orders")
+    assert "ordr:*" in found.what
+
+
 def test_a_log_in_memory_and_a_handler_that_needs_sql(patient: Patient) -> None:
     app = App("orders")
 

@@ -5,7 +5,7 @@ from typing import Final
 from zlib import crc32
 
 from tidings.brokers.foreign import Decode
-from tidings.errors import ConfigurationError
+from tidings.errors import ConfigurationError, InvalidName
 from tidings.events import Pattern, check_name
 from tidings.events.names import ANSWER, first_segment
 
@@ -25,6 +25,7 @@ class Channels:
         pairs = said.items() if isinstance(said, Mapping) else said
         self.decoders = dict(decoders or {})
         self._said = [(Pattern(heard), _checked(channel)) for heard, channel in pairs]
+        self.said = {pattern.text: channel for pattern, channel in self._said}
         self._known: dict[str, str] = {}
 
     def of(self, name: str) -> str:
@@ -61,6 +62,9 @@ def partition_of(delivery_key: str, partitions: int) -> int:
 
 
 def _checked(channel: str) -> str:
-    if not isinstance(channel, str) or not channel or Pattern(channel).text != check_name(channel):
-        raise ConfigurationError(f"{channel!r} is no channel: use a name such as 'orders'")
-    return channel
+    try:
+        if isinstance(channel, str) and Pattern(channel).literal:
+            return check_name(channel)
+    except InvalidName:
+        pass
+    raise ConfigurationError(f"channels= has {channel!r}, which is no channel: use a name such as 'orders'")

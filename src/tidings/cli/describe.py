@@ -48,7 +48,7 @@ def _document(app: Any, name: str) -> dict[str, Any]:
         "found_as": name,
         "log": without_password(app.log_url),
         "broker": without_password(app.broker_url),
-        "events": [_contract(each) for each in contracts],
+        "events": [_contract(each) | {"channel": _channel(app, each)} for each in contracts],
         "groups": [
             {
                 "group": each.name,
@@ -82,6 +82,12 @@ async def _order_warnings(app: Any) -> dict[str, str | None]:
     return {each.name: order_warning(each, app.channels, broker) for each in app.subscriptions}
 
 
+def _channel(app: Any, contract: Any) -> str | None:
+    """What its events travel on between services; None: they do not."""
+    is_travelling = app.broker_url is not None and contract.public
+    return str(app.channels.of(contract.name)) if is_travelling else None
+
+
 def _contract(contract: Any) -> dict[str, Any]:
     return {
         "name": contract.name,
@@ -111,12 +117,14 @@ def _print(document: dict[str, Any]) -> None:
             each["type"],
             each["key"],
             "public" if each["public"] else "private",
+            *([each["channel"] or "-"] if document["broker"] else []),
             _fields(each),
         ]
         for each in document["events"]
     ]
-    goes = {"key": 1, "seen by others": 2, "type": 3}
-    names = ("event", "version", "type", "key", "seen by others", "fields")
+    goes = {"key": 1, "seen by others": 2, "channel": 3, "type": 4}
+    travelling = ["channel"] if document["broker"] else []
+    names = ["event", "version", "type", "key", "seen by others", *travelling, "fields"]
     columns = [Column(name, name == "version", name == "event", goes=goes.get(name, 0)) for name in names]
     print_rows(columns, rows, nothing="No events: its handlers name none with a contract.")
     for group in document["groups"]:

@@ -6,7 +6,7 @@ from typing import Any
 from tidings.doctor.facts import Facts
 from tidings.doctor.finding import Finding, error, note, warning
 from tidings.errors import BrokenContracts, MissingExtra
-from tidings.events import PatternSet, contract_of
+from tidings.events import Pattern, PatternSet, contract_of
 from tidings.events.names import OWN
 
 _USUAL_TIMEOUT = 60.0  # seconds; what nobody has chosen is nobody's mistake
@@ -42,6 +42,32 @@ def broker_is_the_log(facts: Facts) -> Iterable[Finding]:
     if len(facts.files) == 2 and facts.files[0].path == facts.files[1].path:
         what = f"it is the log itself, {facts.files[0].path}"
         yield error("broker", what, "give the services a file of their own to share, as in broker='sqlite:///bus.db'")
+    elif facts.servers and facts.app is not None and facts.app.log_url == facts.app.broker_url:
+        what = f"it is the log itself, {facts.servers[0].place}"
+        yield error("broker", what, "give the services a schema of their own to share, as in broker='...?schema=bus'")
+
+
+def handler_needs_a_broker(facts: Facts) -> Iterable[Finding]:
+    """It is to hear a broker directly, and there is none: it does not start."""
+    if facts.app is not None and facts.app.broker_url is None:
+        for each in facts.app.subscriptions:
+            if each.direct:
+                yield error(each.name, "it is direct=True, and there is no broker", "give the App broker=...")
+
+
+def channel_carries_nothing(facts: Facts) -> Iterable[Finding]:
+    """A name in `channels=` fits no event that is known: it is probably misspelt."""
+    app = facts.app
+    if app is None or app.broker_url is None:
+        return
+    heard = {pattern for each in app.subscriptions for pattern in each.group.patterns}
+    if any(not Pattern(pattern).literal for pattern in heard):
+        return  # it may well hear what has no contract
+    known = _declared(facts) | heard
+    for pattern, channel in app.channels.said.items():
+        if not any(PatternSet((pattern,)).matches(name) for name in known):
+            what = f"channels= puts {pattern} on {channel}, and no event that is known has such a name"
+            yield warning(app.name, what, "correct the name: what is not named travels on its first segment")
 
 
 def log_is_in_memory(facts: Facts) -> Iterable[Finding]:

@@ -49,7 +49,7 @@ def differs(facts: Facts) -> Iterable[Finding]:
     """Nobody changes unasked what is there."""
     for each in _seen(facts).differences:
         if each.state == "differs":
-            cure = "change it with the broker's own tools, or the settings in the URL, so that both say the same"
+            cure = "say in the URL what is there, or change it there with the broker's own tools"
             yield warning("broker", f"{each.what} is not as wanted: {each.detail}", cure)
 
 

@@ -26,6 +26,8 @@ CHECKS: tuple[Check, ...] = (
     carriers.nobody_receives,
     carriers.letters_wait,
     carriers.gets_nothing_done,
+    application.handler_needs_a_broker,
+    application.channel_carries_nothing,
     application.log_is_in_memory,
     application.handler_needs_sql,
     application.handler_outlives_drain,
