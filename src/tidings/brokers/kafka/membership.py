@@ -10,7 +10,7 @@ from typing import TypeVar
 from tidings.brokers.kafka.failures import error_in, failure
 from tidings.brokers.kafka.library import client
 from tidings.brokers.kafka.names import again_topic_of, channel_of
-from tidings.brokers.kafka.reading import Reading
+from tidings.brokers.kafka.reading import Own, Reading
 from tidings.brokers.kafka.settings import Settings
 from tidings.brokers.kafka.topics import Topics
 from tidings.brokers.kafka.tray import Tray
@@ -32,7 +32,8 @@ class Membership:
         self._again = None if group is None else again_topic_of(settings.prefix, group)
         expected = None if heard is None or self._again is None else heard | {self._again}
         self.tray = Tray(prefetch)
-        self._reading = Reading(settings, self.tray, group, self._choose, expected=expected)
+        own = Own(self._again, min(heard)) if heard and self._again is not None else None
+        self._reading = Reading(settings, self.tray, group, self._choose, expected=expected, own=own)
         self._thread: DedicatedThread | None = None
         self._done: asyncio.Future[None] | None = None
 

@@ -7,7 +7,7 @@ and go, looks for new channels, and asks for a sign of life when nothing came fo
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tidings.brokers.kafka.failures import LOST, PASSING, SHUT_OUT, UNKNOWN_TOPIC, error_in, failure
 from tidings.brokers.kafka.library import client, made
@@ -31,17 +31,36 @@ _AGAIN: Final = 0.02  # seconds between tries of a commit while the group moves 
 Choose = Callable[[Iterable[str]], list[str]]  # of all topics, those to read
 
 
+class Own(NamedTuple):
+    """A group's own topic, of one partition, which goes to whoever has the first partition of another.
+
+    Shared out with the others' it would count as much as they do, and who has it would get one less of what there is
+    to do: of eight partitions, two members had five and three.
+    """
+
+    topic: str
+    beside: str
+
+
 class Reading:
     """What one member of a group reads; without a group, what one listener does."""
 
     def __init__(
-        self, settings: Settings, tray: Tray, group: str | None, choose: Choose, *, expected: frozenset[str] | None
+        self,
+        settings: Settings,
+        tray: Tray,
+        group: str | None,
+        choose: Choose,
+        *,
+        expected: frozenset[str] | None,
+        own: Own | None = None,
     ) -> None:
         self._tray = tray
         self._settings = settings
         self._group = group
         self._choose = choose
         self._expected = expected  # topics; None: others may come at any time
+        self._own = own
         self._is_closing = False
         self._is_sound = True  # until it fails
         self._topics: list[str] = []
@@ -170,7 +189,8 @@ class Reading:
 
     def _follow(self, topics: list[str], new: list[tuple[str, int]]) -> None:
         if self._group is not None:
-            self._consumer.subscribe(topics, on_assign=self._given, on_revoke=self._taken, on_lost=self._lost)
+            shared = [topic for topic in topics if self._own is None or topic != self._own.topic]
+            self._consumer.subscribe(shared, on_assign=self._given, on_revoke=self._taken, on_lost=self._lost)
             return
         self.begin([(place, 0) for place in new if place not in self._tray.held])
 
@@ -196,7 +216,7 @@ class Reading:
         """What a group has not read yet begins at its beginning, and that is committed: it is known how far it is."""
         kafka = client()
         try:
-            found = consumer.committed(places, timeout=self._settings.timeout)
+            found = consumer.committed(self._with_own(places), timeout=self._settings.timeout)
         except kafka.KafkaException as raised:
             self._trouble = error_in(raised)  # told by who called the client, which called this
             return
@@ -210,6 +230,7 @@ class Reading:
 
     def _taken(self, consumer: "Consumer", places: "list[TopicPartition]") -> None:
         """What is being worked on is waited for a little; what was settled is committed before anybody else begins."""
+        places = self._with_own(places)
         taken = self._tray.held.take(places)
         self._tray.stop_handing_over(taken)
         until = monotonic() + _COURTESY
@@ -217,9 +238,18 @@ class Reading:
             self._tray.space.clear()
             self._tray.space.wait(_BUSY)
         self._give_up(taken, commits=self._is_sound and self._group is not None)
+        consumer.incremental_unassign(places)
 
     def _lost(self, consumer: "Consumer", places: "list[TopicPartition]") -> None:
+        places = self._with_own(places)
         self._give_up(self._tray.held.take(places), commits=False)
+        consumer.incremental_unassign(places)
+
+    def _with_own(self, places: "list[TopicPartition]") -> "list[TopicPartition]":
+        own = self._own
+        if own is None or not any(place.topic == own.beside and place.partition == 0 for place in places):
+            return places
+        return [*places, client().TopicPartition(own.topic, 0)]
 
     def _give_up(self, taken: list[Progress], *, commits: bool) -> None:
         moved = self._tray.give_up(taken)
