@@ -19,6 +19,7 @@ from tidings.handling.batch import Answers
 from tidings.handling.delivery import Complete, Current, Item, current
 from tidings.handling.subscription import Subscription
 from tidings.handling.watch import LOOKS
+from tidings.log.record import SLOTS
 
 _Answer = tuple[Item, Any, BaseException | None, int]  # item, result, error, calls
 
@@ -83,7 +84,7 @@ class Threaded:
         await self._complete(items)
         shares: list[list[Item]] = [[] for _ in self._threads]
         for item in items:
-            shares[item.record.slot % len(shares)].append(item)
+            shares[item.record.slot * len(shares) // SLOTS].append(item)  # lanes and partitions share the remainders
         self._shares = [_Share(share) for share in shares]
         try:
             async with asyncio.TaskGroup() as drivers:

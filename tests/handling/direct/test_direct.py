@@ -13,6 +13,7 @@ import pytest
 from tests.handling.stage import BOUND, Heard, OrderCreated, StockReserved, eventually
 from tidings import App, Event, Reject, Retry
 from tidings.brokers import Arrival, Broker, DeadLetter, connect
+from tidings.brokers.channels import PARTITIONS, partition_of
 from tidings.brokers.foreign import UNREADABLE
 from tidings.brokers.log import LogBroker
 from tidings.brokers.log_inbox import LogInbox
@@ -372,6 +373,33 @@ async def test_keys_keep_their_order_and_slow_ones_hold_up_no_other(broker: Brok
 
     for key in range(3):
         assert [n for n in heard if n % 3 == key] == [n for n in range(600) if n % 3 == key]
+
+
+@pytest.mark.parametrize("is_plain", [False, True], ids=["async", "plain"])
+async def test_a_member_with_two_partitions_of_eight_handles_no_fewer_keys_at_a_time(
+    broker: Broker, url: str, is_plain: bool
+) -> None:
+    app, heard, at_once = App("shop", broker=url), Heard[int](), 16 if is_plain else 8
+    begun, released, freed = itertools.count(1), asyncio.Event(), threading.Event()
+
+    async def waits(order: OrderCreated) -> None:
+        if next(begun) == at_once:
+            released.set()
+        await released.wait()
+        heard.note(order.order_id)
+
+    def blocks(order: OrderCreated) -> None:
+        if next(begun) == at_once:
+            freed.set()
+        if freed.wait(BOUND):
+            heard.note(order.order_id)
+
+    app.on(OrderCreated, concurrency=at_once, group="shop.note", retry=Retry.never())(blocks if is_plain else waits)
+    keys = [key for key in map(str, range(1000)) if partition_of(key, PARTITIONS) in (0, 4)]
+    events = orders(*range(len(keys)))
+    await broker.publish([msgspec.structs.replace(each, key=key) for each, key in zip(events, keys, strict=True)])
+    async with app.running():
+        await heard.reach(len(keys))
 
 
 async def test_a_plain_handler_that_overruns_keeps_its_key(broker: Broker, url: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from tidings.brokers import Broker, Inbox
+from tidings.brokers.channels import PARTITIONS
 from tidings.clock import Clock
 from tidings.errors import Fenced
 from tidings.events import Catalog
@@ -174,10 +175,14 @@ class DirectReader:
 
 
 def _deal(items: list[Item], lanes: Sequence[Lane]) -> None:
-    """Each key to the lane that has it always."""
+    """Each key to the lane that has it always.
+
+    A carrier's partition is the remainder of the same sum as a slot, so a member that has some of eight has slots of as
+    many remainders alone: what is above them tells its keys apart.
+    """
     dealt: list[list[Item]] = [[] for _ in lanes]
     for item in items:
-        dealt[item.record.slot % len(lanes)].append(item)
+        dealt[item.record.slot // PARTITIONS % len(lanes)].append(item)
     for lane, its in zip(lanes, dealt, strict=True):
         if its:
             lane.add(its)
