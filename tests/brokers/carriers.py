@@ -94,6 +94,7 @@ def _logs(name: str, *, durable: bool, shared: str = "") -> Carrier:
         delay=True,
         dead_letters=True,
         fsync=durable,
+        forgets=True,
         atomic=True,
         acknowledgement="committed, and on disk" if durable else "in the memory of this process",
     )
@@ -116,6 +117,7 @@ REDIS = Carrier(
         delay=True,
         dead_letters=True,
         fsync=True,
+        forgets=True,
         acknowledgement=streams.CAPABILITIES.acknowledgement,
     ),
     "redis_server",

@@ -13,7 +13,7 @@ import pytest
 from tidings import Event
 from tidings.brokers import Arrival, Capabilities, DeadLetter, Difference, Inbox, Standing, Wanted
 from tidings.brokers.log import LogBroker
-from tidings.errors import BrokerError, BrokerUnreachable
+from tidings.errors import BrokerError, BrokerUnreachable, ConfigurationError
 from tidings.log import open_log
 from tidings.testing import broker_conformance as suite
 from tidings.testing.broker_conformance import words
@@ -53,6 +53,9 @@ class Honest:
 
     async def resolve(self, letter: DeadLetter, *, again: bool) -> None:
         await self.broker.resolve(letter, again=again)
+
+    async def forget(self, group: str) -> None:
+        await self.broker.forget(group)
 
     async def setup(self, wanted: Wanted, *, apply: bool) -> list[Difference]:
         return await self.broker.setup(wanted, apply=apply)
@@ -354,6 +357,12 @@ class DropsWhatIsToBeHandedOverAgain(Honest):
         await super().resolve(letter, again=False)
 
 
+class ForgetsNothing(Honest):
+    async def forget(self, group: str) -> None:
+        if [each for each in await self.groups() if each.group == group and each.members]:
+            raise ConfigurationError(f"{group} is run")
+
+
 class TellsNoLag(Honest):
     async def groups(self) -> list[Standing]:
         return [Standing(each.group, 0) for each in await super().groups()]
@@ -406,6 +415,7 @@ LIES: list[tuple[type[Honest], Callable[..., Any]]] = [
     (HandsOverAgainAtOnce, suite.test_an_event_can_be_had_again_later),
     (KeepsNoReason, suite.test_what_is_given_up_is_kept_with_the_reason),
     (DropsWhatIsToBeHandedOverAgain, suite.test_a_dead_letter_is_handed_to_its_group_again_or_dropped),
+    (ForgetsNothing, suite.test_a_group_is_forgotten_and_begins_anew_but_not_while_it_is_run),
     (TellsNoLag, suite.test_how_much_a_group_has_still_to_receive_is_told),
     (SharesAmongListeners, suite.test_without_a_group_everybody_hears_what_comes_from_now_on),
     (DeniesReplay, suite.test_a_new_group_hears_of_the_past_if_and_only_if_that_is_claimed),

@@ -229,6 +229,34 @@ async def test_trimming_stops_at_what_a_group_has_yet_to_receive_or_to_settle(
     await broker.close()
 
 
+async def test_a_group_that_nobody_runs_for_long_holds_nothing(redis_server: RedisServer, prefix: str) -> None:
+    broker = await connect(url_of(redis_server, prefix=prefix, partitions=1, retain=100, orphan_after="1s"))
+    trimmed = Trimmed(redis_server, prefix, broker)
+    async with broker.subscribe(["order:created"], group="old"):
+        await trimmed.fill(0, 1000)
+    assert await trimmed.length() == 1000, "it was there a moment ago"
+
+    await trimmed.until_shorter(300)
+    assert await trimmed.length() >= 100
+    await broker.close()
+
+
+async def test_a_group_that_is_forgotten_holds_nothing_and_leaves_nothing(
+    redis_server: RedisServer, prefix: str
+) -> None:
+    broker, other = await connect(url_of(redis_server, prefix=prefix, retain=100)), RedisClient(redis_server)
+    async with broker.subscribe(["order:created"], group="old") as inbox:
+        await broker.publish(new_events(0, 3))
+        arrivals = await inbox.receive()
+        await inbox.reject(arrivals[0], "bad")
+    await broker.forget("old")
+
+    assert not [key for key in await other.keys(f"{prefix}*") if key.decode().endswith("old")]
+    assert await other.hlen(f"{prefix}groups") == await other.hlen(f"{prefix}seen") == 0
+    assert await broker.groups() == []
+    await broker.close()
+
+
 async def test_without_a_group_only_as_much_is_kept_as_is_wanted(redis_server: RedisServer, prefix: str) -> None:
     broker = await connect(url_of(redis_server, prefix=prefix, partitions=1, retain=100))
     trimmed = Trimmed(redis_server, prefix, broker)

@@ -51,6 +51,19 @@ def test_groups_and_dead_letters_are_those_of_the_broker(tidings: Tidings, begin
     assert tidings("dead", "list", "--json").stdout == ""
 
 
+def test_a_group_that_nobody_runs_is_named_and_can_be_forgotten(tidings: Tidings, begin: Begin) -> None:
+    published(tidings, -1)
+    run_until_dead(begin, tidings)
+    published(tidings, 1)
+
+    told = tidings("groups").stderr
+    assert "nobody runs orders.ship, and 1 events wait for it" in told
+    assert "'tidings groups delete orders.ship'" in told
+    assert "no group 'orders.x'" in tidings("groups", "delete", "orders.x", "--yes").stderr
+    assert tidings("groups", "delete", "orders.*", "--yes").stdout == "orders.ship is forgotten\n"
+    assert tidings("groups", "--json").stdout == tidings("dead", "list", "--json").stdout == ""
+
+
 def test_a_dead_letter_is_tried_again(tidings: Tidings, begin: Begin, folder: Path) -> None:
     published(tidings, -1)
     run_until_dead(begin, tidings)

@@ -54,6 +54,16 @@ def test_nobody_receives(before: tuple[int, int | None], after: tuple[int, int |
     assert bool(list(carriers.nobody_receives(facts))) is is_told
 
 
+@pytest.mark.parametrize(("forgets", "cure"), [(True, "tidings groups delete old --url"), (False, "its own tools")])
+def test_a_group_of_nobody_is_named_with_its_cure(forgets: bool, cure: str) -> None:
+    looks = [[Standing("old", 5, 0), Standing("shop", 5, 0), Standing("busy", 5, 1), Standing("done", 0, 0)]]
+
+    found = only(carriers.belongs_to_nobody(seen(looks=looks, forgets=forgets)))
+
+    assert (found.severity, found.subject) == ("note", "old")
+    assert cure.removeprefix("its") in found.cure
+
+
 @pytest.mark.parametrize(
     ("lags", "is_told"),
     [

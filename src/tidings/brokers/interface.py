@@ -28,6 +28,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     atomic: bool = False  # all events of one publish are taken, or none, whatever happens meanwhile
     lag: bool = True  # it can say how much a group has still to receive: `Broker.groups`
     remembers: bool = True  # a group hears later what it did not settle, or missed while no member was there
+    forgets: bool = False  # it lets go of a group when told to: `Broker.forget`
     acknowledgement: str = ""  # what `publish` returning is worth, in a sentence
 
 
@@ -152,6 +153,14 @@ class Broker(Protocol):
 
         Raises:
             BrokerError, LogError: the carrier failed; the letter may still be there.
+        """
+
+    async def forget(self, group: str) -> None:
+        """Let go of a group, with what waits for it and its dead letters. Asked of who claims `forgets`.
+
+        Raises:
+            ConfigurationError: members run it.
+            BrokerError, LogError: the carrier did not do it.
         """
 
     async def setup(self, wanted: Wanted, *, apply: bool) -> list[Difference]:

@@ -37,6 +37,7 @@ class LogBroker:
             dead_letters=True,
             fsync=durable,
             atomic=True,
+            forgets=True,
             acknowledgement="committed, and on disk" if durable else "in the memory of this process",
         )
         self._url = url
@@ -102,6 +103,15 @@ class LogBroker:
         async with self._opened() as log:
             change = log.ledger.retry if again else log.ledger.discard
             await change(letter.group, [letter.ticket])
+
+    async def forget(self, group: str) -> None:
+        """Forget its cursor and what it has set aside."""
+        async with self._opened() as log:
+            there = [each for each in await log.ledger.groups() if each.name == group]
+            if any(each.members for each in there):
+                raise ConfigurationError(f"{group} is run by {', '.join(there[0].members)}: stop its application first")
+            if there:
+                await log.ledger.forget(group)
 
     async def setup(self, wanted: Wanted, *, apply: bool) -> list[Difference]:
         """A log has no channels, and its groups begin by themselves: that it is there is all there is."""

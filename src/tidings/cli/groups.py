@@ -97,8 +97,19 @@ def delete(
 
     if not yes:
         confirm(f"Forget {', '.join(names)}, with positions and dead letters?")
-    for name in _call(app, url, lambda groups: groups.delete(*names, force=force)):
+    for name in _forgotten(names, app, url, force=force):
         print(f"{name} is forgotten")
+
+
+def _forgotten(names: list[str], app: str | None, url: str | None, *, force: bool) -> Any:
+    from tidings.cli.target import find
+
+    target = find(app, url)
+    if target.is_broker:
+        from tidings.cli.on_broker import forget
+
+        return forget(target, names)
+    return _call(app, url, lambda groups: groups.delete(*names, force=force))
 
 
 def _list(names: list[str], app: str | None, url: str | None, *, as_json: bool, header: bool, watch: bool) -> None:

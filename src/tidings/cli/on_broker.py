@@ -9,7 +9,7 @@ from tidings.brokers import Broker, DeadLetter, Standing
 from tidings.cli.fitting import Column
 from tidings.cli.words import data_text
 from tidings.errors import ConfigurationError, NotSupported
-from tidings.events import to_cloudevent
+from tidings.events import PatternSet, to_cloudevent
 
 _GROUPS = ("group", "waiting", "dead", "members")
 _LETTERS = ("group", "name", "key", "id", "calls", "reason")
@@ -36,6 +36,7 @@ def show_groups(target: Any, names: Sequence[str], *, as_json: bool, header: boo
 
     standings: list[Standing] = call(target, _groups)
     found = [each for each in standings if not names or each.group in names]
+    say_who_is_missing(found)
     if as_json:
         for each in found:
             print_json({"group": each.group, "waiting": each.lag, "dead": each.dead, "members": each.members})
@@ -45,6 +46,37 @@ def show_groups(target: Any, names: Sequence[str], *, as_json: bool, header: boo
     ]
     columns = [Column(name, name != "group", name == "group") for name in _GROUPS]
     print_rows(columns, rows, nothing="No groups yet: 'tidings run' makes them.", header=header)
+
+
+def say_who_is_missing(found: Sequence[Standing]) -> None:
+    """Tell of groups for which events gather, and that nobody runs."""
+    for each in found:
+        if each.lag and each.members == 0:
+            told = f"nobody runs {each.group}, and {each.lag:,} events wait for it: run it, or if it is no more,"
+            print(f"{told} 'tidings groups delete {each.group}' lets go of them", file=sys.stderr)
+
+
+def forget(target: Any, names: Sequence[str]) -> list[str]:
+    """Have the broker let go of groups, by name or pattern; says which.
+
+    Raises:
+        ConfigurationError: there is none of a name, or members run one; those before it are forgotten.
+    """
+
+    async def ask(broker: Broker) -> list[str]:
+        if not broker.capabilities.forgets:
+            raise NotSupported(broker.url, "forget groups, so delete them with its own tools")
+        there = [each.group for each in await broker.groups()]
+        for name in names:
+            if not any(map(PatternSet([name]).matches, there)):
+                raise ConfigurationError(f"there is no group {name!r}: 'tidings groups' lists those there are")
+        chosen = [group for group in there if PatternSet(names).matches(group)]
+        for group in chosen:
+            await broker.forget(group)
+        return chosen
+
+    forgotten: list[str] = call(target, ask)
+    return forgotten
 
 
 def show_letters(target: Any, group: str | None, limit: int, *, as_json: bool, header: bool) -> None:

@@ -28,6 +28,7 @@ class Carrier(msgspec.Struct, frozen=True):
     silence: str | None = None  # why it does not tell what it lacks
     refusals: Sequence[str] = ()  # why handlers that hear it directly do not start
     replays: bool = True  # can a new group begin with what was published before it?
+    forgets: bool = False  # does it let go of a group when told to?
 
 
 async def examined(app: App | None, url: str | None) -> Carrier | None:
@@ -70,7 +71,7 @@ async def _seen(broker: Broker, wanted: Wanted, *, knows_ours: bool) -> Carrier:
         await asyncio.sleep(_PAUSE)
         looks.append(await broker.groups())
     ours = [name for name, _ in wanted.groups] if knows_ours else [each.group for each in looks[-1]]
-    return msgspec.structs.replace(seen, looks=looks, ours=ours)
+    return msgspec.structs.replace(seen, looks=looks, ours=ours, forgets=broker.capabilities.forgets)
 
 
 def _refusals(app: App, broker: Broker) -> Iterator[str]:

@@ -69,6 +69,16 @@ def letters_wait(facts: Facts) -> Iterable[Finding]:
             yield warning(each.group, f"dead letters at the broker: {each.dead:,}", cure)
 
 
+def belongs_to_nobody(facts: Facts) -> Iterable[Finding]:
+    """What waits for a group that was renamed or given up lies there for good, or as long as its carrier allows."""
+    carrier = _seen(facts)
+    for each in _last_look(carrier):
+        if each.group not in carrier.ours and each.lag and each.members == 0:
+            what = f"{each.lag:,} events wait for it at the broker, and neither this application nor anybody runs it"
+            how = f"'tidings groups delete {each.group} --url URL'" if carrier.forgets else "the broker's own tools"
+            yield note(each.group, what, f"if no other service has it any more, let go of it with {how}")
+
+
 def gets_nothing_done(facts: Facts) -> Iterable[Finding]:
     """More comes than is settled: what waits never gets less, and clearly more."""
     carrier = _seen(facts)

@@ -25,6 +25,7 @@ CHECKS: tuple[Check, ...] = (
     carriers.differs,
     carriers.nobody_receives,
     carriers.letters_wait,
+    carriers.belongs_to_nobody,
     carriers.gets_nothing_done,
     application.handler_needs_a_broker,
     application.channel_carries_nothing,

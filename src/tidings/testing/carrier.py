@@ -117,6 +117,10 @@ class Carrier:
         """As the broker does."""
         await self._broker.resolve(letter, again=again)
 
+    async def forget(self, group: str) -> None:
+        """As the broker does."""
+        await self._broker.forget(group)
+
     async def setup(self, wanted: Wanted, *, apply: bool) -> list[Difference]:
         """As the broker does."""
         return await self._broker.setup(wanted, apply=apply)

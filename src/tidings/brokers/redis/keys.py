@@ -11,6 +11,7 @@ class Keys:
     def __init__(self, prefix: str) -> None:
         self.channels = f"{prefix}channels"  # hash: channel -> its partitions
         self.groups = f"{prefix}groups"  # hash: group -> the channels it hears, as JSON; "*" for all
+        self.seen = f"{prefix}seen"  # hash: group -> when a member of it was last alive, in milliseconds since 1970
         self.news = f"{prefix}news"  # stream: channels, as they are made
         self._prefix = prefix
 

@@ -42,6 +42,9 @@ local function milliseconds()
   local now = redis.call('TIME')
   return tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000)
 end
+local function seen(group)
+  redis.call('HSET', prefix .. 'seen', group, string.format('%.0f', milliseconds()))
+end
 """
 
 # prefix, channel, partitions wanted -> whether it is new, its partitions. Groups that hear it begin with its first
@@ -83,6 +86,7 @@ for channel, partitions in pairs(pairs_of('channels')) do
   end
 end
 begin(prefix .. 'again:' .. group, group, '0')
+seen(group)
 """
 )
 GROUP: Final = _GROUP + "return is_new\n"
@@ -108,6 +112,7 @@ PULSE: Final = (
     + """
 local group, member = ARGV[2], ARGV[3]
 if redis.call('PEXPIRE', prefix .. 'guard:' .. member, ARGV[4]) == 0 then return false end
+seen(group)
 local members, alive = {}, {}
 for each, heard in pairs(pairs_of('members:' .. group)) do
   if is_alive(each) then

@@ -7,6 +7,7 @@ import msgspec
 from tidings.address import Address, address_of
 from tidings.brokers.channels import PARTITIONS
 from tidings.errors import ConfigurationError
+from tidings.log.group import ORPHAN_AFTER
 from tidings.log.retention import Retain
 
 PORT: Final = 6379
@@ -25,6 +26,7 @@ class Settings(msgspec.Struct, frozen=True):
     session: float = 2.0  # seconds without a sign of life, after which a member's partitions go to others
     age: int | None = None  # milliseconds that entries are kept for ...
     length: int | None = None  # ... or how many of a partition; neither: all of them, for ever
+    orphan_after: int = int(ORPHAN_AFTER * 1000)  # milliseconds; for a group that nobody runs so long nothing is kept
 
     @property
     def shown(self) -> str:
@@ -56,6 +58,7 @@ def settings_of(url: str, *names: str) -> Settings:
         address.setting("session", 2.0),
         age,
         length,
+        _milliseconds(address, "orphan_after", address.setting("orphan_after", f"{ORPHAN_AFTER:.0f}s")) or 0,
     )
     for name in ("timeout", "session", "partitions"):
         if not getattr(settings, name) > 0:
@@ -75,8 +78,13 @@ def _retained(address: Address) -> tuple[int | None, int | None]:
     said = address.setting("retain", "")
     if not said or said.isdecimal():
         return None, int(said) if said else None
+    return _milliseconds(address, "retain", said), None
+
+
+def _milliseconds(address: Address, name: str, said: str) -> int | None:
+    """Of a time such as `7d`, which a setting says."""
     try:
         seconds = Retain(age=said).seconds
     except ConfigurationError as error:
-        raise ConfigurationError(f"{address.shown}: retain: {error}") from None
-    return None if seconds is None else int(seconds * 1000), None
+        raise ConfigurationError(f"{address.shown}: {name}: {error}") from None
+    return None if seconds is None else int(seconds * 1000)

@@ -14,6 +14,7 @@ from tidings.brokers.foreign import Foreign
 from tidings.brokers.interface import Capabilities, DeadLetter, Difference, Standing, Wanted
 from tidings.brokers.redis.connecting import connected
 from tidings.brokers.redis.entries import Entries
+from tidings.brokers.redis.forgetting import FORGET
 from tidings.brokers.redis.inbox import StreamInbox
 from tidings.brokers.redis.keys import Keys
 from tidings.brokers.redis.letters import RESOLVE, read_letters
@@ -25,6 +26,7 @@ from tidings.brokers.redis.standing import standings
 from tidings.brokers.redis.surveying import survey
 from tidings.brokers.redis.wire import Wire
 from tidings.clock import Clock
+from tidings.errors import ConfigurationError
 from tidings.events import Event
 
 CAPABILITIES: Final = Capabilities(
@@ -35,6 +37,7 @@ CAPABILITIES: Final = Capabilities(
     delay=True,
     dead_letters=True,
     fsync=True,
+    forgets=True,
     acknowledgement="on disk where the server says `appendonly yes` and `appendfsync always`; with `everysec` the last"
     " second may be lost with the machine, without an append-only file whatever came since its last snapshot",
 )
@@ -44,15 +47,16 @@ class RedisBroker:
     """A carrier between services that share a Redis server, of version 7 or newer; not a cluster.
 
     Its URL may say `prefix` (of every key), `partitions` (of a channel that is new: 8), `session` (seconds after which
-    a silent member is replaced: 2), `retain` (`7d`, or so many entries of a partition; else all are kept), `timeout`
-    (seconds without an answer: 5) and, with `rediss://`, `ca` (the file of the authority).
+    a silent member is replaced: 2), `retain` (`7d`, or so many entries of a partition; else all are kept),
+    `orphan_after` (how long `retain` waits for a group that nobody runs: 7d), `timeout` (seconds without an answer: 5)
+    and, with `rediss://`, `ca` (the file of the authority).
 
     Leases, signs of life and what is due later go by the server's clock, so it has no use for another.
     """
 
     def __init__(self, url: str, *, clock: Clock | None = None, channels: Channels | None = None) -> None:
         library()
-        self._settings = settings_of(url, "partitions", "session", "retain")
+        self._settings = settings_of(url, "partitions", "session", "retain", "orphan_after")
         self._channels = channels or Channels()
         self._keys = Keys(self._settings.prefix)
         self._wire = Wire(self._settings)
@@ -98,6 +102,11 @@ class RedisBroker:
     async def resolve(self, letter: DeadLetter, *, again: bool) -> None:
         """Move it to the stream of what its group is to have again, or delete it."""
         await self._wire.run(RESOLVE, letter.group, letter.ticket, "again" if again else "drop")
+
+    async def forget(self, group: str) -> None:
+        """Remove it from all streams, with what it is to have again and its dead letters."""
+        if await self._wire.run(FORGET, group):
+            raise ConfigurationError(f"members of {group} are alive at {self.url}: stop its application first")
 
     async def setup(self, wanted: Wanted, *, apply: bool) -> list[Difference]:
         """The channels and groups, and what the server's own settings are worth."""

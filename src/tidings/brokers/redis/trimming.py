@@ -10,12 +10,14 @@ from tidings.brokers.redis.wire import Wire
 
 _EVERY: Final = 1.0  # seconds between two looks at a stream
 
-# prefix, stream, milliseconds or "", entries or "": removes what is older, or too much, up to the first entry that a
-# group has yet to receive or to settle. Redis itself would remove those, too, and go on counting them as pending.
+# prefix, stream, milliseconds or "", entries or "", milliseconds: removes what is older, or too much, up to the first
+# entry that a group has yet to receive or to settle. Redis itself would remove those, too, and go on counting them as
+# pending. For a group that nobody has run for the last of these times nothing is kept.
 _TRIM: Final = (
     WORDS
     + """
 local key, age, length = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local last, orphaned = pairs_of('seen'), milliseconds() - tonumber(ARGV[5])
 local function parts(id)
   local time, number = string.match(id, '(%d+)%-(%d+)')
   return tonumber(time), tonumber(number)
@@ -31,7 +33,8 @@ if groups.err then return 0 end
 for _, flat in ipairs(groups) do
   local group = {}
   for place = 1, #flat, 2 do group[flat[place]] = flat[place + 1] end
-  if group['pending'] > 0 then keep(redis.call('XPENDING', key, group['name'])[2], 0)
+  if (tonumber(last[group['name']]) or orphaned) < orphaned then  -- an orphan
+  elseif group['pending'] > 0 then keep(redis.call('XPENDING', key, group['name'])[2], 0)
   else keep(group['last-delivered-id'], 1) end
 end
 local function floor() return string.format('%.0f-%.0f', time, number) end
@@ -59,7 +62,7 @@ class Trimming:
         if settings.age is None and settings.length is None:
             return
         now = asyncio.get_running_loop().time()
-        limits = ["" if each is None else each for each in (settings.age, settings.length)]
+        limits = ["" if each is None else each for each in (settings.age, settings.length, settings.orphan_after)]
         for key in streams:
             if now - self._looked.get(key, -_EVERY) >= _EVERY:
                 self._looked[key] = now

@@ -11,8 +11,9 @@ must run `async def` tests. Each module holds one subject; the import brings the
 `restart`        `await restart()` ends the carrier, to which nobody is connected then, and begins it again
 
 A claim is checked both ways where that can be seen from outside: `durable`, `groups`, `replay` and `max_size` fail when
-claimed falsely and when denied falsely. `order`, `atomic`, `delay`, `dead_letters`, `lag` and `remembers` fail when
-claimed falsely; a carrier that claims none of them may happen to behave. `fsync` cannot be seen through this seam.
+claimed falsely and when denied falsely. `order`, `atomic`, `delay`, `dead_letters`, `lag`, `remembers` and `forgets`
+fail when claimed falsely; a carrier that claims none of them may happen to behave. `fsync` cannot be seen through this
+seam.
 """
 
 # ruff: noqa: F403, I001  # the suite is this file's content, in the order in which a new broker comes to keep its promises

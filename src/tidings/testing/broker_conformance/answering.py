@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from tidings.brokers import Broker, Capabilities, DeadLetter, Inbox
+from tidings.errors import ConfigurationError
 from tidings.testing.broker_conformance.words import (
     Connect,
     ids_of,
@@ -51,6 +52,34 @@ async def test_no_more_is_unsettled_than_was_agreed(connect: Connect, capabiliti
         async with within("the receipt of what there is room for"):
             arrivals += await more
         assert 10 < len(arrivals) <= 14
+
+
+async def test_a_group_is_forgotten_and_begins_anew_but_not_while_it_is_run(
+    connect: Connect, capabilities: Capabilities
+) -> None:
+    if not capabilities.forgets:
+        return
+    broker, events = await connect(), new_events(0, 3)
+
+    async with broker.subscribe(["**"], group="g") as inbox, broker.subscribe(["**"], group="other") as other:
+        await broker.publish(events)
+        arrivals = await take_arrivals(inbox, ids_of(events))
+        await inbox.reject(arrivals[0], "bad")
+        await inbox.settle(arrivals[1:])
+        refused = False
+        try:
+            await broker.forget("g")
+        except ConfigurationError:
+            refused = True
+        assert refused, "it was forgotten with a member at work"
+        await take(other, ids_of(events))
+    await broker.forget("g")
+
+    assert "g" not in [each.group for each in await broker.groups()]
+    assert await broker.letters("g") == []
+    async with broker.subscribe(["**"], group="g") as inbox:
+        await take(inbox, ids_of(events))
+    await broker.forget("nobody")
 
 
 async def test_an_event_can_be_had_again_later(connect: Connect, capabilities: Capabilities) -> None:
