@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from tidings.brokers.pulsar.failures import failure
+from tidings.brokers.pulsar.failures import failure, unanswered
 from tidings.brokers.pulsar.library import core, new_client
 from tidings.brokers.pulsar.names import dead_topic_of
 from tidings.brokers.pulsar.settings import Settings
@@ -54,7 +54,9 @@ class Link:
                 result, value = await future
         except TimeoutError:
             found = await obstacle(self._settings.address)  # which the client keeps to itself
-            raise BrokerUnreachable(self._settings.url, found or f"no answer {doing}") from None
+            if found is not None:
+                raise BrokerUnreachable(self._settings.url, found) from None
+            raise unanswered(self._settings.url, doing) from None
         except core().PulsarException as raised:
             raise failure(self._settings.url, raised, doing) from None
         if result.name == "ConnectError" and (found := await obstacle(self._settings.address)):
