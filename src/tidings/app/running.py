@@ -115,6 +115,8 @@ class Running:
             self._tasks.append(asyncio.create_task(self.housekeeping.run(), name=self.housekeeping.group.name))
         self.reporting = Reporting(self._log, self.readers, self._clock)
         self._pulse_task = asyncio.create_task(self._pulse(self.reporting))
+        if self.inbound is not None and _is_forgetful(self._broker):
+            await self.inbound.tried.wait()  # what is published from now on is heard
 
     async def stop(self, drain: float) -> None:
         """Take no more, finish what is in hand for at most `drain` seconds, settle it, and give the lanes back.
@@ -204,6 +206,11 @@ class Running:
                 await self._log.ledger.pulse(self._member)
                 await reporting.tell()
             await asyncio.sleep(PULSE)
+
+
+def _is_forgetful(broker: Broker | None) -> bool:
+    """Is what nobody hears at that moment gone?"""
+    return broker is not None and not (broker.capabilities.durable or broker.capabilities.replay)
 
 
 def _divided(subscription: Subscription, count: int) -> Subscription:

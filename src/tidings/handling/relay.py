@@ -4,6 +4,7 @@
 acknowledges it, so that every promise about handling is kept by the log alone.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -111,6 +112,7 @@ class Inbound:
 
     def __init__(self, log: Log, broker: Broker, source: str, patterns: Sequence[str], clock: Clock) -> None:
         self.trouble = Trouble(f"{source}:inbound")
+        self.tried = asyncio.Event()  # it listens now, or could not at its first attempt
         self._log = log
         self._broker = broker
         self._source = source
@@ -128,11 +130,14 @@ class Inbound:
             try:
                 async with self._broker.subscribe(self._patterns, group=self._source) as inbox:
                     self.trouble.reason = None
+                    self.tried.set()
                     await self._receive(inbox)
             except Fenced:
                 continue  # recorded by two members is recorded once
             except Exception as error:
-                await self._clock.sleep(self.trouble.met(error))
+                wait = self.trouble.met(error)
+                self.tried.set()
+                await self._clock.sleep(wait)
 
     async def _receive(self, inbox: Inbox) -> None:
         while True:
