@@ -12,6 +12,7 @@ from tidings.brokers.interface import Arrival, Capabilities, DeadLetter, Differe
 from tidings.brokers.kafka.groups import standings
 from tidings.brokers.kafka.inbox import KafkaInbox
 from tidings.brokers.kafka.letters import again_of, letter_of, read_letters, resolution_of
+from tidings.brokers.kafka.library import client
 from tidings.brokers.kafka.membership import Membership
 from tidings.brokers.kafka.names import DEAD, again_topic_of, channel_of, dead_topic_of, topic_of
 from tidings.brokers.kafka.outlet import Outlet, TopicGone
@@ -31,6 +32,7 @@ class KafkaBroker:
     """
 
     def __init__(self, url: str, *, clock: Clock | None = None, channels: Channels | None = None) -> None:
+        client()  # or its absence is said at once
         self._settings = settings_of(url)
         self.url = self._settings.url
         self.capabilities = Capabilities(

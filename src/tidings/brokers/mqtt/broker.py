@@ -7,6 +7,7 @@ from functools import partial
 
 from tidings.brokers.channels import PARTITIONS, Channels
 from tidings.brokers.interface import Capabilities, DeadLetter, Difference, Standing, Wanted
+from tidings.brokers.mqtt import library
 from tidings.brokers.mqtt.dialing import Life
 from tidings.brokers.mqtt.inbox import MqttInbox
 from tidings.brokers.mqtt.link import Link
@@ -34,6 +35,7 @@ class MqttBroker:
     """
 
     def __init__(self, url: str, *, clock: Clock | None = None, channels: Channels | None = None) -> None:
+        library.client()  # or its absence is said at once
         self._settings = settings_of(url)
         self.url = self._settings.url
         self.capabilities = Capabilities(

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -25,16 +26,17 @@ def log_of(service: str, folder: str = FOLDER, logs: str = LOGS) -> str:
 
 
 def serve(app: App, *, beside: Beside | None = None) -> None:
-    """Say that the service is ready, and run it until told to stop, or until whoever started it is gone."""
-    app.on_start(lambda: print(READY, flush=True))
+    """Run the service until told to stop, or until whoever started it is gone; and say when it is at work."""
     asyncio.run(_serve(app, beside))
 
 
 async def _serve(app: App, beside: Beside | None) -> None:
     stop = asyncio.Event()
-    async with app, asyncio.TaskGroup() as tasks:
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with app.running(), asyncio.TaskGroup() as tasks:
+        print(READY, flush=True)
         busy = tasks.create_task(_until_done(beside or _end_of_input, stop))
-        await app.run(stop)
+        await stop.wait()
         busy.cancel()
 
 

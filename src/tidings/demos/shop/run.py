@@ -56,7 +56,7 @@ def run(
     Over `broker`, and with the services' logs in the database `logs`, where these are given.
 
     Raises:
-        BrokerError, LogError, ConfigurationError: the broker or database cannot be had.
+        BrokerError, LogError, ConfigurationError, MissingExtra: the broker or database cannot be had.
         ShopFailed: a service does not get on.
     """
     count = len(purchases.lines(orders))
@@ -103,10 +103,20 @@ async def play(place: Place, orders: int | None, view: View) -> bool:
             await asyncio.gather(*[service.start() for service in shop.values()])
             await _perform(shop, lines, view, is_lossy=place.is_lossy)
         finally:
-            await asyncio.shield(asyncio.gather(*[service.end() for service in shop.values()]))
+            await _sent_home(shop)
     checks = await audit(place, purchases.totals(lines))
     view.close(checks)
     return all(check.agrees for check in checks)
+
+
+async def _sent_home(shop: dict[str, Service]) -> None:
+    """End all services, whoever tells us meanwhile to end as well."""
+    ending = asyncio.gather(*[service.end() for service in shop.values()])
+    try:
+        await asyncio.shield(ending)
+    except asyncio.CancelledError:
+        await ending
+        raise
 
 
 async def _perform(shop: dict[str, Service], lines: list[str], view: View, *, is_lossy: bool) -> None:
@@ -114,7 +124,7 @@ async def _perform(shop: dict[str, Service], lines: list[str], view: View, *, is
     taken = (await shop["order"].look()).done
     half, quarter = max(len(lines) // 2, taken), len(lines) // 4
     async with watch.feeding(lines[taken:half]):
-        await watch.until(lambda sights: sights["payment"].done >= quarter)
+        await watch.until(lambda sights: sights["payment"].done >= quarter or watch.has_lost)
         await _kill(shop["payment"], len(lines), view)  # the other half has yet to come: it is in the middle of it
     async with watch.feeding(lines[half:]):
         await watch.until(watch.is_over)
@@ -180,9 +190,14 @@ class Watch:
                 return
             await asyncio.sleep(LOOK_EVERY)
 
+    @property
+    def has_lost(self) -> bool:
+        """Has nothing more come for so long, where some may be lost, that nothing will?"""
+        return self._is_lossy and self._now() > self._progress[1] + LOST_AFTER
+
     def is_over(self, sights: Sights) -> bool:
         """Has every service done all it can? What is lost on the way is waited for in vain, and not long."""
-        if self._is_lossy and self._now() > self._progress[1] + LOST_AFTER:
+        if self.has_lost:
             return not any(sight.retry for sight in sights.values())
         done = all(sights[name].done >= count for name, count in self._expected.items())
         return done and sights["notification"].dead >= 1 and not any(sight.retry for sight in sights.values())

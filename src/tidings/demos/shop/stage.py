@@ -64,7 +64,8 @@ class Service:
         )
         _, said = await asyncio.wait_for(process.communicate(), START_WITHIN)
         if process.returncode:
-            raise ShopFailed(f"{self.name} could not be set up: {said.decode(errors='replace').strip()}")
+            reason = said.decode(errors="replace").strip().removeprefix("tidings: ")
+            raise ShopFailed(f"{self.name} could not be set up: {reason}")
 
     async def start(self) -> None:
         """Return when it is ready, and keep it running from then on."""

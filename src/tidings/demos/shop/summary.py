@@ -101,5 +101,7 @@ def _number(told: str) -> int:
 
 
 def _ask(path: Path, sql: str) -> Any:
+    if not path.exists():
+        return 0, 0  # nothing came as far as payment
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(sql).fetchone()

@@ -144,7 +144,10 @@ class Picture:
 
 def opening(place: Place) -> list[str]:
     """What is said before the play."""
-    return [place.sentence(), _DATA, *([_LOSSY] if place.is_lossy else [])]
+    said = [place.sentence(), _DATA]
+    if place.prefix:
+        said.append(f"What it makes there has names that begin with {place.prefix}, and stays.")
+    return [*said, *([_LOSSY] if place.is_lossy else [])]
 
 
 def verdict(checks: list[Check]) -> str:
