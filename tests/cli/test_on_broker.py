@@ -95,6 +95,9 @@ def test_what_comes_is_shown(tidings: Tidings, begin: Begin, folder: Path) -> No
         (("verify",), "has no log"),
         (("timers",), "has no log"),
         (("groups", "pause", "orders.ship"), "has no log"),
+        (("publish", "order:created", "{}", "--delay", "5s"), "publishing later needs a log"),
+        (("timers", "--url", "redis://ann:secret@127.0.0.1:1"), "redis://ann:***@127.0.0.1:1 is a broker"),
+        (("tail", "--url", "redis://127.0.0.1:1"), "nobody listens at port 1"),
     ],
     ids=" ".join,
 )
@@ -103,6 +106,7 @@ def test_what_needs_a_log_says_so(tidings: Tidings, words: tuple[str, ...], told
 
     assert result.returncode != 0
     assert told in result.stderr
+    assert result.stdout == ""
     assert "Traceback" not in result.stderr
 
 

@@ -134,10 +134,13 @@ def resolve(target: Any, events: Sequence[str], group: str | None, *, again: boo
     return found
 
 
-async def follow(target: Any, patterns: list[str], limit: int | None, show: Callable[[Any], None]) -> None:
-    """Show what comes from now on."""
+async def follow(
+    target: Any, patterns: list[str], limit: int | None, shower: Callable[[], Callable[[Any], None]]
+) -> None:
+    """Show what comes from now on, with what `shower` gives once there is something to hear."""
     count = 0
     async with target.broker() as broker, broker.subscribe(patterns, group=None) as inbox:
+        show = shower()
         print(f"what comes over {broker.url} from now on; Ctrl-C ends it", file=sys.stderr, flush=True)
         while True:
             arrivals = await inbox.receive()

@@ -53,9 +53,13 @@ def publish(
         raise typer.BadParameter("give the event's NAME, or --stdin" if name is None else "--rejects needs --stdin")
     data = _checked(sys.stdin.buffer.read() if json_text == "-" else json_text.encode(), name)
     attributes = {"key": key, "id": id, "subject": subject, "headers": dict(map(_header, header or []))}
-    later = _later(delay, at)
-    event, heard = asyncio.run(_publish(find(app, url), name, data, attributes | later, strict))
-    _tell(event, heard, as_json, is_later=bool(later))
+    later, target = _later(delay, at), find(app, url)
+    if later and target.is_broker:
+        from tidings.cli.on_broker import refuse
+
+        raise refuse("publishing later")
+    event, heard = asyncio.run(_publish(target, name, data, attributes | later, strict))
+    _tell(event, heard, as_json, is_later=bool(later), nobody="none here" if target.is_broker else "none yet")
 
 
 def _later(delay: str | None, at: str | None) -> dict[str, Any]:
@@ -143,11 +147,11 @@ def _header(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _tell(event: Any, heard: list[str], as_json: bool, *, is_later: bool) -> None:
+def _tell(event: Any, heard: list[str], as_json: bool, *, is_later: bool, nobody: str) -> None:
     from tidings.cli.output import is_terminal, plain, print_facts, print_json
 
     due = event.time if is_later and event.position is None else None
-    listeners = ", ".join(heard) or "none yet"
+    listeners = ", ".join(heard) or nobody
     if as_json:
         print_json({"id": event.id, "position": event.position, "due": due, "groups": heard})
     elif is_terminal():

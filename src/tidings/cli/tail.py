@@ -42,7 +42,7 @@ def tail(
 
         if start not in (None, "latest") or last is not None:
             raise refuse("beginning in the past")
-        asyncio.run(follow_broker(target, patterns or ["**"], limit, shower()))
+        asyncio.run(follow_broker(target, patterns or ["**"], limit, shower))
         return
     asyncio.run(_tail(target, patterns or ["**"], (start, last), limit, follow=follow, shower=shower))
 

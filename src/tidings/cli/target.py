@@ -15,6 +15,7 @@ import msgspec
 from tidings import App
 from tidings.address import redacted
 from tidings.brokers import Broker, connect
+from tidings.brokers.connect import SCHEMES
 from tidings.errors import ConfigurationError, TidingsError
 from tidings.log import Log, look_into, open_log
 from tidings.log.open import is_log
@@ -81,6 +82,11 @@ class Target(msgspec.Struct, frozen=True):
             raise ConfigurationError(
                 f"{self.name} has no log, which this needs: its events are at {redacted(self.url)}; give it log=..., or"
                 " look with 'tidings groups', 'dead' and 'tail', which know brokers too"
+            )
+        if self.app is None and self.url.partition(":")[0] in SCHEMES:
+            raise ConfigurationError(
+                f"{redacted(self.url)} is a broker, and this needs a log: give the URL of one, or look with 'tidings"
+                " groups', 'dead' and 'tail', which know brokers too"
             )
 
 
