@@ -267,7 +267,8 @@ class LogUnreachable(LogError):
     def __init__(self, url: str, reason: str) -> None:
         self.url = url
         self.reason = reason
-        super().__init__(f"the log {url} cannot be reached: {reason}; try again when its server is back")
+        advice = "try again when its server is back, or correct the URL"
+        super().__init__(f"the log {url} cannot be reached: {reason}; {advice}")
 
 
 class DiskFull(LogError):

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import cast
 
@@ -31,6 +32,8 @@ SCHEMES: dict[str, str] = {  # scheme -> where its broker is: a class made with 
     "pulsar+ssl": "tidings.brokers.pulsar:PulsarBroker",
 }
 
+_CALLED = {"rabbitmq": "amqp", "rabbit": "amqp", "jetstream": "nats", "mosquitto": "mqtt", "psql": "postgresql"}
+
 
 async def connect(url: str, *, clock: Clock | None = None, channels: Channels | None = None) -> Broker:
     """The broker `url` names; the URL of a log makes a broker of that log.
@@ -45,8 +48,16 @@ async def connect(url: str, *, clock: Clock | None = None, channels: Channels | 
         return LogBroker(url, clock=clock)
     target = SCHEMES.get(url.partition(":")[0])
     if target is None:
-        known = ", ".join([*LOGS, *(f"{scheme}://" for scheme in SCHEMES)])
-        raise ConfigurationError(f"{redacted(url)!r} is not the URL of a broker: use that of a log or server: {known}")
+        raise ConfigurationError(f"{redacted(url)!r} is not the URL of a broker: {_advice(url.partition(':')[0])}")
     module, _, name = target.partition(":")
     found = sys.modules.get(module) or await asyncio.to_thread(import_module, module)  # which reads files, for a while
     return cast(Broker, getattr(found, name)(url, clock=clock, channels=channels or Channels()))
+
+
+def _advice(scheme: str) -> str:
+    """What was probably meant, else all that there is."""
+    logs = [each.removesuffix(":") for each in LOGS]
+    meant = _CALLED.get(scheme) or next(iter(get_close_matches(scheme, [*logs, *SCHEMES], 1)), None)
+    if meant is not None:
+        return f"did you mean {meant}{':' if meant == 'memory' else '://'}?"
+    return f"use that of a log or server: {', '.join([*LOGS, *(f'{each}://' for each in SCHEMES)])}"

@@ -10,6 +10,7 @@ from tidings.errors import ConfigurationError
 from tidings.log.postgres.driver import psycopg
 
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_UNKNOWN = re.compile(r'invalid URI query parameter: "(\w+)"')
 _DEFAULTS = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 
 
@@ -42,7 +43,11 @@ def address_of(url: str, schema: str) -> Address:
         )
     try:
         parameters = psycopg.conninfo.conninfo_to_dict(url)
-    except psycopg.Error:
+    except psycopg.Error as error:
+        unknown = _UNKNOWN.search(str(error))  # of all it may say, the one thing that shows no password
+        if unknown is not None:
+            told = "it has schema, lock_timeout, lease, and those of libpq, as sslmode"
+            raise ConfigurationError(f"{place} has no setting {unknown[1]!r}: {told}") from None
         raise ConfigurationError(
             f"{place!r} is no URL of a Postgres database: write postgresql://user:password@host:5432/database"
         ) from None
