@@ -369,7 +369,7 @@ class BrokerUnreachable(BrokerError):
     def __init__(self, url: str, reason: str) -> None:
         self.url = url
         self.reason = reason
-        advice = "see that its server runs, and that address, user and password are right"
+        advice = "see that its server runs, and check address, user and password"
         super().__init__(f"{url} cannot be reached: {reason}; {advice}")
 
 

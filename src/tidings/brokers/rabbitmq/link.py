@@ -114,7 +114,7 @@ class Link:
             raise BrokerUnreachable(settings.url, told) from None
         except BaseException as error:
             self._streams.abort()
-            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+            if isinstance(error, OSError) and not isinstance(error, TimeoutError | aiormq.exceptions.AMQPError):
                 raise BrokerUnreachable(settings.url, why(error, settings.address)) from None
             raise
         return connection
