@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.servers.maven import JavaServer
 from tests.servers.mosquitto import MosquittoServer
 from tests.servers.pulsar import PulsarServer
 from tests.servers.secure import (
@@ -71,12 +72,13 @@ class Carrier:
         """One that takes a silent server for lost soon."""
         return self.url(server, name, **self.haste)
 
-    def secure(self, server: Server, name: str, *, password: str | None = None, knows: bool = True) -> str:
+    def secure(self, server: Server, name: str, *, password: str = "", knows: bool = True, **settings: object) -> str:
         """The same by its encrypted port; who `knows` the authority says so."""
         assert self.door is not None
         user = f"{self.door.user}:{password or self.door.password}@" if self.door.user else ""
         place = f"{self.door.scheme}://{user}127.0.0.1:{server.ports[self.door.port]}"
-        return self._url(place, server, name, {"ca": vouched() / "ca.pem"} if knows else {})
+        authority = {"ca": vouched() / "ca.pem"} if knows else {}
+        return self._url(place, server, name, authority | settings)
 
     def _url(self, place: str, server: Server, name: str, settings: Mapping[str, object]) -> str:
         said = {"prefix": self.prefix.format(name), "timeout": 20, **self.settings, **settings}
@@ -228,7 +230,7 @@ MQTT = Carrier(
     "mosquitto_server",
     SecureMosquitto,
     "mqtt",
-    settings={"session": 1},
+    settings={"session": 1, "timeout": 5},  # which is also how long a member may have events in hand
     haste={"timeout": 1},
     door=Door("mqtts", 1, "me"),
     forgets=2.0,
@@ -296,13 +298,25 @@ CARRIERS = (
 )
 
 
-def those(which: Callable[[Carrier], object]) -> pytest.MarkDecorator:
-    """The test is for these carriers only."""
-    chosen = [carrier for carrier in CARRIERS if which(carrier)]
-    ids = [carrier.name for carrier in chosen]
-    return pytest.mark.parametrize("carrier", chosen, indirect=True, ids=ids, scope="module")
+def _never(carrier: Carrier) -> bool:
+    return False
+
+
+def those(which: Callable[[Carrier], object], *, long: Callable[[Carrier], object] = _never) -> pytest.MarkDecorator:
+    """The test is for these carriers only; for some of them it takes so long that it is left to `make chaos`."""
+    chosen = [
+        pytest.param(carrier, id=carrier.name, marks=[pytest.mark.chaos] if long(carrier) else [])
+        for carrier in CARRIERS
+        if which(carrier)
+    ]
+    return pytest.mark.parametrize("carrier", chosen, indirect=True, scope="module")
 
 
 def has_server(carrier: Carrier) -> bool:
     """Can it be killed, frozen, and cut off?"""
     return carrier.mortal is not None
+
+
+def runs_on_java(carrier: Carrier) -> bool:
+    """Does its server take long to start?"""
+    return carrier.mortal is not None and issubclass(carrier.mortal, JavaServer)

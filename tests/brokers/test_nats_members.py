@@ -88,7 +88,10 @@ async def test_settling_all_settles_nothing_that_was_never_handed_over(broker: B
     await broker.publish(events)
     async with broker.subscribe(["**"], group="g", prefetch=100) as first, within("all events", lambda: len(got)):
         assert isinstance(first, GroupInbox)
-        while not all(part.open for place, part in first.parts.items() if place != (AGAIN, 0)):
+        await owned_by(first, 4)
+        parts = [part for place, part in first.parts.items() if place != (AGAIN, 0)]
+        await until(lambda: all(part.waiting for part in parts), "something of each, or one might use up the room")
+        while not all(part.open for part in parts):
             got += arrived_ids(await first.receive(10))
         async with broker.subscribe(["**"], group="g") as second:
             await until(lambda: any(part.is_leaving for part in first.parts.values()), "the second's turn")
@@ -119,6 +122,31 @@ async def test_what_is_still_handed_to_a_member_that_stands_still_comes_to_its_h
             for id in ids:
                 await broker.publish([Event(id=id, source="shop", type="order:created", key="k")])
             arrived = await take(heir, ids)
+    await broker.close()
+
+    assert [event.id for event in arrived] == ids
+
+
+async def test_who_stood_still_asks_for_nothing_before_it_knows_that_it_was_not_replaced(
+    nats_server: NatsServer, prefix: str
+) -> None:
+    broker = await connect(url_of(nats_server, prefix=prefix, partitions=1, session=1))
+    await broker.publish([Event(source="shop", type="order:begun")])
+    ids = [str(number) for number in range(40)]
+    async with broker.subscribe(["order:created"], group="g") as frozen:
+        assert isinstance(frozen, GroupInbox)
+        assert frozen._life is not None
+        await until(lambda: ("order", 0) in frozen.parts, "its turn")
+        frozen._life.cancel()
+        async with broker.subscribe(["order:created"], group="g") as heir:
+            assert isinstance(heir, GroupInbox)
+            await until(lambda: ("order", 0) in heir.parts, "the turn of its heir")
+            receiving = asyncio.ensure_future(frozen.receive())  # as when its process goes on
+            for id in ids:
+                await broker.publish([Event(id=id, source="shop", type="order:created", key="k")])
+            arrived = await take(heir, ids)
+            receiving.cancel()
+            await asyncio.wait([receiving])
     await broker.close()
 
     assert [event.id for event in arrived] == ids

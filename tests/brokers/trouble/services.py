@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from tests.brokers.carriers import Carrier, has_server, those
+from tests.brokers.carriers import Carrier, has_server, runs_on_java, those
 from tests.brokers.words import Opened, own_name
 from tests.handling.stage import Heard, OrderCreated, StockReserved, eventually
 from tests.servers.server import Server
@@ -68,7 +68,7 @@ async def _is(condition: Callable[[], bool]) -> bool:
     return condition()
 
 
-@those(lambda carrier: carrier.keeps and has_server(carrier))
+@those(lambda carrier: carrier.keeps and has_server(carrier), long=runs_on_java)
 async def test_what_was_published_while_the_server_was_away_arrives(
     carrier: Carrier, mortal: Server, opened: Opened, tmp_path: Path
 ) -> None:

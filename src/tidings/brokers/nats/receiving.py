@@ -28,7 +28,7 @@ class Receiving:
         link.mourn(self.fail)
 
     def may_hand_over(self) -> bool:
-        """Is what waits here still for this inbox to hand over?"""
+        """Is what waits here, and what is asked for now, still for this inbox to hand over?"""
         return True
 
     async def receive(self, at_most: int = 500) -> list[Arrival]:
@@ -119,8 +119,8 @@ class Receiving:
 
     def _ask(self) -> None:
         parts = list(self.parts.values())
-        if not parts or self._failure is not None:
-            return
+        if not parts or self._failure is not None or not self.may_hand_over():
+            return  # what is asked for by who was replaced would be handed to it, before what its heir is handed
         for part in parts:
             if part.failure is not None:
                 self.fail(part.failure)
