@@ -27,6 +27,7 @@ from tidings.testing.broker_conformance.words import within
 from tidings.testing.checker import Fact, History
 
 _ROOT = Path(__file__).parents[2]
+_GRACE = 10.0  # seconds
 
 
 @dataclass
@@ -78,11 +79,15 @@ class Crew:
         member.stopped.append(time.monotonic_ns())
 
     async def leaves(self) -> None:
-        """One of them gives back what it has, and ends."""
-        process = self._one().process
-        process.terminate()
-        async with within("a member's leaving"):
-            assert await process.wait() == 0, "a member that left has failed"
+        """One of them gives back what it has, and ends; who takes long over it is killed, as by an operator."""
+        member = self._one()
+        member.process.terminate()
+        try:
+            async with asyncio.timeout(_GRACE):
+                assert await member.process.wait() == 0, "a member that left has failed"
+        except TimeoutError:
+            member.process.kill()
+            member.stopped.append(time.monotonic_ns())
 
     def freezes(self) -> None:
         """One of them stands still."""

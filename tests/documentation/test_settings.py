@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.documentation.blocks import DOCS
+from tidings import Retain
 from tidings.brokers import connect
 from tidings.brokers.connect import SCHEMES
 from tidings.brokers.kafka.settings import settings_of as of_kafka
@@ -41,6 +42,12 @@ def told(section: str) -> dict[str, str]:
     return {name: default.strip("`") for names, default in rows for name in re.findall(r"`(\w+)`", names)}
 
 
+def number(default: str) -> float:
+    """What a default comes to, which may be a time; those are kept in milliseconds."""
+    seconds = Retain(age=default).seconds if default[-1].isalpha() else None
+    return float(default) if seconds is None else seconds * 1000
+
+
 def taken(url: str) -> set[str]:
     """The settings that a carrier says it has, when it is given one that nobody has."""
     with pytest.raises(ConfigurationError) as raised:
@@ -63,7 +70,7 @@ def test_a_default_is_the_one_that_counts(section: str) -> None:
     for name, default in told(section).items():
         counts = getattr(settings, name, None)
         if isinstance(counts, int | float) and not isinstance(counts, bool):
-            assert float(default) == counts, f"{section}: {name}"
+            assert number(default) == counts, f"{section}: {name}"
         elif isinstance(counts, str):
             assert default == counts or not counts, f"{section}: {name}"
 
