@@ -42,6 +42,7 @@ class Feed:
         self._types = types
         self._public = public
         self._limit = limit
+        self._wants_whole = False  # has something been met that a lean record says too little of?
         self._looks: OrderedDict[tuple[str, Where], asyncio.Task[Fetched]] = OrderedDict()
 
     async def look(
@@ -87,8 +88,10 @@ class Feed:
 
     def _undecoded(self, record: Record, epoch: Epoch, error: Exception) -> Item:
         """What is no JSON, and says so of itself, is handled as it is, unless a contract knows better."""
-        if not self._has_contract(record.type) and record.envelope is not None and not _is_json(record):
-            return Item(record, epoch, record.data)
+        if not self._has_contract(record.type):
+            self._wants_whole = record.envelope is None  # which says what the data is
+            if record.envelope is not None and not _is_json(record):
+                return Item(record, epoch, record.data)
         return Item(record, epoch, None, self._failure(record, error))
 
     def _failure(self, record: Record, error: Exception) -> ContractError:
@@ -114,8 +117,9 @@ class Feed:
             raise
         if found.upto == after:
             self._looks.pop((after, where), None)  # nothing yet: the next who asks must look again
+        self._wants_whole = False
         items = self.decode(found.records, found.epoch)
-        if where.lean and any(item.failure is not None and not self._has_contract(item.record.type) for item in items):
+        if self._wants_whole and where.lean:
             found = await self._log.scan(after, msgspec.structs.replace(where, lean=False), self._limit)
             items = self.decode(found.records, found.epoch)
         types = frozenset({record.type for record in found.records})
