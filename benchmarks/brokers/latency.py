@@ -9,7 +9,7 @@ from time import monotonic
 
 from benchmarks.brokers.client import Client
 from benchmarks.brokers.contest import Carrier, until
-from benchmarks.brokers.ours import Direct
+from benchmarks.brokers.ours import Direct, ThroughLog
 from benchmarks.harness import Place, Question, Row, Samples, partner
 from benchmarks.orders import orders
 from tests.servers.server import Server
@@ -74,7 +74,7 @@ async def _hear_all(
 
 def question(carrier: Carrier) -> Question:
     """The question of one carrier."""
-    clients = {"tidings": Direct, "FastStream": carrier.faststream, **carrier.raw}
+    clients = {"tidings": Direct, "through a log": ThroughLog, "FastStream": carrier.faststream, **carrier.raw}
     rows = []
     for asks, quantile, at_most in (("p50", 0.5, None), ("p99", 0.99, 1.25)):
         for name in (*carrier.raw, "FastStream"):
@@ -88,6 +88,9 @@ def question(carrier: Carrier) -> Question:
                     unit="ms",
                 )
             )
+        for name in carrier.raw:
+            through = f"{carrier.name}: publish → SQLite log → handler, 500/s, {asks}"
+            rows.append(Row(through, of="through a log", figure="latency", quantile=quantile, against=name, unit="ms"))
     return Question(
         contenders={name: partial(measure, carrier.server, client) for name, client in clients.items()},
         rows=rows,
