@@ -5,7 +5,7 @@ from functools import partial
 
 from benchmarks.brokers.client import Client
 from benchmarks.brokers.contest import Carrier, Watch, until
-from benchmarks.brokers.ours import Direct, ThroughLog
+from benchmarks.brokers.ours import Direct, ThroughLog, ThroughPostgres
 from benchmarks.harness import Place, Question, Row, Samples
 from benchmarks.orders import orders
 from tests.servers.server import Server
@@ -29,18 +29,29 @@ async def _consume(contender: type[Client], place: Place, url: str) -> float:
 
 def question(carrier: Carrier) -> Question:
     """The question of one carrier."""
-    clients = {"tidings": Direct, "through a log": ThroughLog, "FastStream": carrier.faststream, **carrier.raw}
+    clients: dict[str, type[Client]] = {
+        "tidings": Direct,
+        "through a log": ThroughLog,
+        "FastStream": carrier.faststream,
+        **carrier.raw,
+    }
     asks, goals = f"{carrier.name}: consume + acknowledge", carrier.goals
+    logs = {"through a log": "SQLite"}
+    if goals.through_log is not None:
+        clients["through Postgres"], logs["through Postgres"] = ThroughPostgres, "Postgres"
     return Question(
         contenders={name: partial(measure, carrier.server, client) for name, client in clients.items()},
         rows=[
             Row(asks, against="FastStream", at_least=goals.of_faststream),
             *(Row("the same", against=name, at_least=goals.of_raw) for name in carrier.raw),
-            Row(
-                f"{carrier.name}: inbound → SQLite log → handler",
-                of="through a log",
-                against="FastStream",
-                at_least=goals.through_log,
+            *(
+                Row(
+                    f"{carrier.name}: inbound → {log} log → handler",
+                    of=name,
+                    against="FastStream",
+                    at_least=goals.through_log,
+                )
+                for name, log in logs.items()
             ),
         ],
         size=100_000,

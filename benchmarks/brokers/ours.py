@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmarks.brokers.client import GROUP, Client, all_of
 from benchmarks.orders import Gauge, OrderCreated
+from tests.servers.postgres import PostgresServer
 from tidings import App
 from tidings.brokers import connect
 
@@ -64,6 +65,28 @@ class ThroughLog(Direct):
     def log(self) -> str | None:
         """A file of this round's own."""
         return f"sqlite:///{self.place.fresh}/bench.db"
+
+
+class ThroughPostgres(Direct):
+    """The same with a log in Postgres, on a server of this round's own."""
+
+    _server: PostgresServer | None = None
+
+    async def open(self) -> None:
+        """Who consumes has the log."""
+        if self.handle is not None:
+            self._server = await asyncio.to_thread(PostgresServer().__enter__)
+        await super().open()
+
+    async def close(self) -> None:
+        """Let go of the connection, and of the server."""
+        await super().close()
+        if self._server is not None:
+            await asyncio.to_thread(self._server.__exit__, None, None, None)
+
+    def log(self) -> str | None:
+        """A database of this round's own; also for who only prepares."""
+        return None if self._server is None else self._server.url
 
 
 class OneByOne(Direct):

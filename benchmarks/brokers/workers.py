@@ -142,7 +142,7 @@ def question(carrier: Carrier) -> Question:
     return Question(
         contenders={name: partial(measure, carrier.server, through_log) for name, through_log in modes.items()},
         rows=rows,
-        size=3000,
+        size=2000,
         quick_size=400,
         rounds=3,
     )
