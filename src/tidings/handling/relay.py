@@ -149,7 +149,7 @@ class Inbound:
         """Not what this service has said itself, nor what only it may say: that a function's time has come, say."""
         if arrival.failure is not None:
             return True  # our own note of a message that nobody could read
-        return arrival.event.source != self._source and not arrival.event.type.startswith(OWN)
+        return arrival.notice.source != self._source and not arrival.notice.type.startswith(OWN)
 
 
 def _travelling(item: Item) -> Event:

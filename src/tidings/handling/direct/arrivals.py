@@ -42,14 +42,14 @@ class Arrivals:
         decode: Any = None
         again: Any = None
         for arrival in arrivals:
-            event = arrival.event
+            notice = arrival.notice
             order += 1
             in_hand[order] = arrival
-            data = bytes(event.data)
-            slot = slot_of(event.key or event.id) if self._needs_slots else 0
-            record = Record(order, event.type, event.version, data, 0, slot)
-            if known != (event.type, event.version):
-                known = (event.type, event.version)
+            data = bytes(notice.data)
+            slot = slot_of(notice.key or notice.id) if self._needs_slots else 0
+            record = Record(order, notice.type, notice.version, data, 0, slot)
+            if known != (notice.type, notice.version):
+                known = (notice.type, notice.version)
                 decode, again = self._decoder(*known)
             try:
                 items.append(Item(record, NOWHERE, decode(data), arrival.failure, again, False, arrival.attempt - 1))

@@ -12,6 +12,7 @@ from tidings.errors import ConfigurationError, EventRefused, HandlingError
 from tidings.events import Event
 from tidings.handling.batch import Answers
 from tidings.handling.delivery import Item
+from tidings.handling.direct.acknowledging import Acknowledging
 from tidings.handling.direct.arrivals import Arrivals
 from tidings.handling.execution import Concurrent, Execution, Sequential
 from tidings.handling.flow.batched import Batched, BatchedInThread
@@ -82,12 +83,12 @@ class Lane:
         outlet: Outlet,
         clock: Clock,
         metrics: MetricsHook | None,
-        on_answer: Callable[[], None],
+        done: Acknowledging,
     ) -> None:
-        self._on_answer = on_answer  # called when answers were taken: it gets on
         self._name = subscription.name
         self._stops = subscription.policy.on_exhausted == "stop"
         self._inbox = inbox
+        self._done = done
         self._capabilities = capabilities
         self._arrivals = arrivals
         self._batch = batch
@@ -159,12 +160,10 @@ class Lane:
         blocked = {one.order for one in parked if one.state == "blocked"}
         self._hung += [item for item in items if item.record.order in blocked]
         done = [item.record.order for item in items if item.record.order not in aside]
-        if done:
-            await self._inbox.settle(self._arrivals.take(done))
+        self._done.add(self._arrivals.take(done))
         for one in parked:
             if one.order not in blocked:
                 await self._set_aside(one, items)
-        self._on_answer()
         self._tell(len(items), parked, published, self._clock.monotonic() - started)
 
     async def _publish(self, items: list[Item]) -> int:

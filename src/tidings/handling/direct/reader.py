@@ -11,6 +11,7 @@ from tidings.clock import Clock
 from tidings.errors import Fenced
 from tidings.events import Catalog
 from tidings.handling.delivery import Item
+from tidings.handling.direct.acknowledging import Acknowledging
 from tidings.handling.direct.arrivals import Arrivals
 from tidings.handling.direct.lane import DirectAnswers, Lane, Outlet, Stopped
 from tidings.handling.outgoing import Outgoing
@@ -79,34 +80,44 @@ class DirectReader:
         async with self._broker.subscribe(group.patterns, group=name, start=group.start, prefetch=_PREFETCH) as inbox:
             self.trouble.reason = None
             arrivals = Arrivals(self._catalog, needs_slots=self.subscription.policy.concurrency > 1)
-            lanes = self._lanes = self._new_lanes(inbox, arrivals)
+            done = Acknowledging(inbox, self.trouble.over)
+            lanes = self._lanes = self._new_lanes(inbox, arrivals, done)
             receiving = asyncio.create_task(self._receive(inbox, arrivals, lanes))
             working = [asyncio.create_task(lane.run()) for lane in lanes]
+            settling = asyncio.create_task(done.run())
             ending = asyncio.create_task(self._ending.wait())
             try:
-                await asyncio.wait([receiving, *working, ending], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([receiving, *working, settling, ending], return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for task in (receiving, ending):
                     task.cancel()
-                await self._finish(lanes, working)
+                await self._finish(lanes, working, done, settling)
                 for lane in lanes:
                     lane.close()
                 self.handled += sum(lane.handled for lane in lanes)
                 self._lanes = []
-            for task in (receiving, *working):
+            for task in (receiving, *working, settling):
                 if task.done() and not task.cancelled():
                     task.result()
 
-    async def _finish(self, lanes: Sequence[Lane], working: Sequence["asyncio.Task[None]"]) -> None:
+    async def _finish(
+        self,
+        lanes: Sequence[Lane],
+        working: Sequence["asyncio.Task[None]"],
+        done: Acknowledging,
+        settling: "asyncio.Task[None]",
+    ) -> None:
         """Let the handlers at work return, and settle what they have done."""
         for lane in lanes:
             lane.end()
         try:
             await asyncio.wait(working)
+            done.end()
+            await asyncio.wait([settling])
         except asyncio.CancelledError:
-            for task in working:
+            for task in (*working, settling):
                 task.cancel()
-            await asyncio.wait(working)
+            await asyncio.wait([*working, settling])
             raise
 
     async def _receive(self, inbox: Inbox, arrivals: Arrivals, lanes: Sequence[Lane]) -> None:
@@ -117,7 +128,7 @@ class DirectReader:
             else:
                 _deal(items, lanes)
 
-    def _new_lanes(self, inbox: Inbox, arrivals: Arrivals) -> list[Lane]:
+    def _new_lanes(self, inbox: Inbox, arrivals: Arrivals, done: Acknowledging) -> list[Lane]:
         subscription, concurrency = self.subscription, self.subscription.policy.concurrency
         count = min(concurrency, _MOST_LANES)
         if count > 1:
@@ -137,7 +148,7 @@ class DirectReader:
                 self._outlet,
                 clock,
                 self._metrics,
-                self.trouble.over,
+                done,
             )
             for batch in batches
         ]

@@ -1,0 +1,95 @@
+"""Messages read at a glance. Those of a channel look alike, and what was once found sound is not looked at again.
+
+Messages with the same headers in the same order have one *shape*. Within it, those with the same source, type, version
+and content type are of one *kind*, which is read with care when it is met first. Of any other there is only to see
+whether what is its own (id, key, time ...) is plain text; where it is not, the message is read with care as well.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from operator import itemgetter
+from typing import Any, Final, TypeVar
+
+from tidings.brokers.binding import CONTENT_TYPE, ENOUGH, TYPES, Binding
+from tidings.brokers.interface import Notice
+from tidings.events import Event
+from tidings.events.envelope import JSON
+
+_ALIKE: Final = ("specversion", "source", "type", "eventversion", "datacontenttype")
+_SHAPES: Final = 256  # that are remembered, and as many kinds of each, so that foreign messages cannot fill the memory
+
+fromisoformat = datetime.fromisoformat
+Thing = TypeVar("Thing")
+Values = Sequence[str] | Sequence[bytes]
+Kind = tuple[str, str, int]  # source, type and version
+
+
+class Noticing:
+    """Reads the messages of one carrier, whose headers are text, or the bytes of text."""
+
+    def __init__(self, binding: Binding) -> None:
+        self._binding = binding
+        self._shapes: dict[tuple[str, ...], _Shape] = {}
+        self._make = self._event
+
+    def notice(self, names: tuple[str, ...], values: Values, data: bytes) -> Notice | None:
+        """What a message with these headers says, its content type among them; None when it is to be read with care."""
+        shape = self._shapes.get(names)
+        kind = None if shape is None else shape.kinds.get(shape.alike(values))
+        if shape is None or kind is None:
+            return None
+        own = shape.own(values)
+        try:
+            texts = own if type(own[0]) is str else tuple(map(bytes.decode, own))
+            said = "".join(texts)
+            is_plain = len(said) <= ENOUGH and said.isascii() and said.isprintable() and "" not in texts
+            if not is_plain or (shape.time is not None and fromisoformat(texts[shape.time]).tzinfo is None):
+                return None
+        except (ValueError, TypeError):
+            return None
+        source, type_, version = kind
+        key = None if shape.key is None else texts[shape.key]
+        return Notice(texts[shape.id], source, type_, version, key, data, (names, values), self._make)
+
+    def learn(self, names: tuple[str, ...], values: Values, event: Event) -> None:
+        """This is the event of such a message, which was read with care: the next of its kind need not be."""
+        shape = self._shapes.get(names) or _remember(self._shapes, names, _Shape(names, self._binding.prefix))
+        if shape.is_plain and event.content_type == JSON:
+            _remember(shape.kinds, shape.alike(values), (event.source, event.type, event.version))
+
+    def _event(self, notice: Notice) -> Event:
+        names, values = notice.said
+        texts = [value.decode(errors="replace") if isinstance(value, bytes) else value for value in values]
+        return self._binding.event(zip(names, texts, strict=True), notice.data)
+
+
+class _Shape:
+    """Where in the headers of such messages what is to be found."""
+
+    __slots__ = ("alike", "id", "is_plain", "key", "kinds", "own", "time")
+
+    def __init__(self, names: tuple[str, ...], prefix: str) -> None:
+        alike = {CONTENT_TYPE, *(prefix + each for each in _ALIKE)}
+        own = [name for name in names if name.startswith(prefix) and name not in alike]
+        self.own = _picked([names.index(name) for name in own])
+        self.alike = _picked([index for index, name in enumerate(names) if name in alike])
+        self.id = own.index(prefix + "id") if prefix + "id" in own else 0
+        self.key, self.time = (_place(prefix + each, own) for each in ("partitionkey", "time"))
+        self.kinds: dict[Any, Kind] = {}
+        self.is_plain = prefix + TYPES not in own and len(set(names)) == len(names)  # else each is read with care
+
+
+def _place(name: str, names: list[str]) -> int | None:
+    return names.index(name) if name in names else None
+
+
+def _picked(indices: Sequence[int]) -> Callable[[Values], Any]:
+    """Those of the values that stand there."""
+    return itemgetter(*indices) if len(indices) > 1 else lambda values: tuple(values[index] for index in indices)
+
+
+def _remember(known: dict[Any, Any], name: Any, thing: Thing) -> Thing:
+    if len(known) >= _SHAPES:
+        known.clear()
+    known[name] = thing
+    return thing

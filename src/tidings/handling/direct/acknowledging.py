@@ -1,0 +1,44 @@
+"""`Acknowledging`: tells the carrier what is done, beside the handlers, so that neither waits for the other."""
+
+import asyncio
+from collections.abc import Callable
+
+from tidings.brokers import Arrival, Inbox
+
+_AT_ONCE = 4  # settlements under way, as one may take as long as it takes to handle the events of two
+
+
+class Acknowledging:
+    """What is done, on its way to the inbox; so many settlements are under way at a time."""
+
+    def __init__(self, inbox: Inbox, on_taken: Callable[[], None]) -> None:
+        self._inbox = inbox
+        self._on_taken = on_taken  # called when the carrier has taken a settlement: it gets on
+        self._done: asyncio.Queue[list[Arrival] | None] = asyncio.Queue()
+
+    def add(self, arrivals: list[Arrival]) -> None:
+        """These are done."""
+        self._done.put_nowait(arrivals)
+
+    def end(self) -> None:
+        """No more is to come; `run` returns when all is settled."""
+        for _ in range(_AT_ONCE):
+            self._done.put_nowait(None)
+
+    async def run(self) -> None:
+        """Settle what is done, until told to end.
+
+        Raises:
+            Fenced, BrokerError, LogError: it was not taken, and may come again.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(_AT_ONCE):
+                    tasks.create_task(self._settle())
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+
+    async def _settle(self) -> None:
+        while (done := await self._done.get()) is not None:
+            await self._inbox.settle(done)
+            self._on_taken()
