@@ -40,8 +40,8 @@ class Binding:
         self._specversion = prefix + "specversion"
         self._version = prefix + "eventversion"
         self._time = prefix + "time"
-        self._fields = {prefix + theirs: ours for theirs, ours in _TEXTS}
-        self._fields |= {self._version: "version", self._time: "time", self._specversion: "specversion"}
+        self.attributes = {prefix + theirs: ours for theirs, ours in _TEXTS}
+        self.attributes |= {self._version: "version", self._time: "time", self._specversion: "specversion"}
         self._texts = [(ours, prefix + theirs) for theirs, ours in _TEXTS[3:]]
 
     def headers(self, event: Event) -> dict[str, str]:
@@ -75,7 +75,7 @@ class Binding:
         Raises:
             InvalidEvent: it is no CloudEvent 1.0, or has an attribute that tidings refuses.
         """
-        fields = self._fields
+        fields = self.attributes
         attributes: dict[str, Any] = {}
         others: dict[str, str] = {}
         for name, value in headers:

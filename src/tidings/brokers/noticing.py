@@ -10,6 +10,8 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from tidings.brokers.binding import CONTENT_TYPE, ENOUGH, TYPES, Binding
 from tidings.brokers.interface import Notice
 from tidings.events import Event
@@ -30,7 +32,6 @@ class Noticing:
     def __init__(self, binding: Binding) -> None:
         self._binding = binding
         self._shapes: dict[tuple[str, ...], _Shape] = {}
-        self._make = self._event
 
     def notice(self, names: tuple[str, ...], values: Values, data: bytes) -> Notice | None:
         """What a message with these headers says, its content type among them; None when it is to be read with care."""
@@ -49,37 +50,55 @@ class Noticing:
             return None
         source, type_, version = kind
         key = None if shape.key is None else texts[shape.key]
-        return Notice(texts[shape.id], source, type_, version, key, data, (names, values), self._make)
+        return Notice(texts[shape.id], source, type_, version, key, data, texts, shape.make)
 
     def learn(self, names: tuple[str, ...], values: Values, event: Event) -> None:
         """This is the event of such a message, which was read with care: the next of its kind need not be."""
-        shape = self._shapes.get(names) or _remember(self._shapes, names, _Shape(names, self._binding.prefix))
+        shape = self._shapes.get(names) or _remember(self._shapes, names, _Shape(names, self._binding))
         if shape.is_plain and event.content_type == JSON:
             _remember(shape.kinds, shape.alike(values), (event.source, event.type, event.version))
-
-    def _event(self, notice: Notice) -> Event:
-        names, values = notice.said
-        texts = [value.decode(errors="replace") if isinstance(value, bytes) else value for value in values]
-        return self._binding.event(zip(names, texts, strict=True), notice.data)
 
 
 class _Shape:
     """Where in the headers of such messages what is to be found."""
 
-    __slots__ = ("alike", "id", "is_plain", "key", "kinds", "own", "time")
-
-    def __init__(self, names: tuple[str, ...], prefix: str) -> None:
+    def __init__(self, names: tuple[str, ...], binding: Binding) -> None:
+        self._binding, prefix = binding, binding.prefix
         alike = {CONTENT_TYPE, *(prefix + each for each in _ALIKE)}
-        own = [name for name in names if name.startswith(prefix) and name not in alike]
+        own = self.names = [name for name in names if name.startswith(prefix) and name not in alike]
         self.own = _picked([names.index(name) for name in own])
         self.alike = _picked([index for index, name in enumerate(names) if name in alike])
-        self.id = own.index(prefix + "id") if prefix + "id" in own else 0
-        self.key, self.time = (_place(prefix + each, own) for each in ("partitionkey", "time"))
+        self.attributes = [binding.attributes.get(name, "headers") for name in own]
+        self.id = _place("id", self.attributes) or 0  # there is one wherever a kind is known
+        self.key, self.time = _place("key", self.attributes), _place("time", self.attributes)
         self.kinds: dict[Any, Kind] = {}
         self.is_plain = prefix + TYPES not in own and len(set(names)) == len(names)  # else each is read with care
+        self.make = self._event
+        self.is_simple = not {"headers", "traceparent"} & set(self.attributes)
+
+    def _event(self, notice: Notice) -> Event:
+        if not self.is_simple:
+            return self._read(notice)
+        said: dict[str, Any] = dict(zip(self.attributes, notice.said, strict=True))
+        if self.time is not None:
+            said["time"] = fromisoformat(notice.said[self.time])
+        data = msgspec.Raw(notice.data or b"null")
+        return Event(source=notice.source, type=notice.type, version=notice.version, data=data, **said)
+
+    def _read(self, notice: Notice) -> Event:
+        """With care, as there is a header of the user's, or a trace."""
+        alike = {
+            "specversion": "1.0",
+            "source": notice.source,
+            "type": notice.type,
+            "eventversion": str(notice.version),
+        }
+        own = zip(self.names, notice.said, strict=True)
+        pairs = [*((self._binding.prefix + name, value) for name, value in alike.items()), *own]
+        return self._binding.event(pairs, notice.data)
 
 
-def _place(name: str, names: list[str]) -> int | None:
+def _place(name: str, names: Sequence[str]) -> int | None:
     return names.index(name) if name in names else None
 
 

@@ -10,9 +10,9 @@ from tidings.brokers import Arrival, Capabilities, Inbox
 from tidings.clock import Clock
 from tidings.errors import ConfigurationError, EventRefused, HandlingError
 from tidings.events import Event
+from tidings.handling.acknowledging import Acknowledging
 from tidings.handling.batch import Answers
 from tidings.handling.delivery import Item
-from tidings.handling.direct.acknowledging import Acknowledging
 from tidings.handling.direct.arrivals import Arrivals
 from tidings.handling.execution import Concurrent, Execution, Sequential
 from tidings.handling.flow.batched import Batched, BatchedInThread

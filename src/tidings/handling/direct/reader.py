@@ -10,8 +10,8 @@ from tidings.brokers import Broker, Inbox
 from tidings.clock import Clock
 from tidings.errors import Fenced
 from tidings.events import Catalog
+from tidings.handling.acknowledging import Acknowledging
 from tidings.handling.delivery import Item
-from tidings.handling.direct.acknowledging import Acknowledging
 from tidings.handling.direct.arrivals import Arrivals
 from tidings.handling.direct.lane import DirectAnswers, Lane, Outlet, Stopped
 from tidings.handling.outgoing import Outgoing

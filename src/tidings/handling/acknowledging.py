@@ -1,9 +1,10 @@
-"""`Acknowledging`: tells the carrier what is done, beside the handlers, so that neither waits for the other."""
+"""`Acknowledging`: tells the carrier what is done, beside whoever does it, so that neither waits for the other."""
 
 import asyncio
 from collections.abc import Callable
 
 from tidings.brokers import Arrival, Inbox
+from tidings.concurrency import together
 
 _AT_ONCE = 4  # settlements under way, as one may take as long as it takes to handle the events of two
 
@@ -31,12 +32,7 @@ class Acknowledging:
         Raises:
             Fenced, BrokerError, LogError: it was not taken, and may come again.
         """
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(_AT_ONCE):
-                    tasks.create_task(self._settle())
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
+        await together(*(self._settle() for _ in range(_AT_ONCE)))
 
     async def _settle(self) -> None:
         while (done := await self._done.get()) is not None:
