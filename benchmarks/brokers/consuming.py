@@ -29,13 +29,15 @@ async def _consume(contender: type[Client], place: Place, url: str) -> float:
 
 def question(carrier: Carrier) -> Question:
     """The question of one carrier."""
-    clients = {"tidings": Direct, "through a log": ThroughLog, "FastStream": carrier.faststream, **carrier.raw}
+    clients = {"tidings": Direct, "through a log": ThroughLog, "FastStream": carrier.faststream}
+    clients |= {**carrier.raw, **carrier.consumers}
     asks, goals = f"{carrier.name}: consume + acknowledge", carrier.goals
     return Question(
         contenders={name: partial(measure, carrier.server, client) for name, client in clients.items()},
         rows=[
             Row(asks, against="FastStream", at_least=goals.of_faststream),
             *(Row("the same", against=name, at_least=goals.of_raw) for name in carrier.raw),
+            *(Row("the same", against=name) for name in carrier.consumers),
             Row(
                 f"{carrier.name}: inbound → SQLite log → handler",
                 of="through a log",
