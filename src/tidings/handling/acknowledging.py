@@ -10,7 +10,7 @@ _AT_ONCE = 4  # settlements under way, as one may take as long as it takes to ha
 
 
 class Acknowledging:
-    """What is done, on its way to the inbox; so many settlements are under way at a time."""
+    """What is done, on its way to the inbox; how much that is at most, the inbox's `prefetch` says."""
 
     def __init__(self, inbox: Inbox, on_taken: Callable[[], None]) -> None:
         self._inbox = inbox
@@ -36,5 +36,6 @@ class Acknowledging:
 
     async def _settle(self) -> None:
         while (done := await self._done.get()) is not None:
-            await self._inbox.settle(done)
+            if done:
+                await self._inbox.settle(done)
             self._on_taken()

@@ -45,10 +45,7 @@ class KafkaInbox:
             self._bell.clear()
             self._check()
             drawn = self._tray.draw(min(at_most, self._prefetch - self._tray.held.unsettled))
-            arrivals = list(map(self._wire.arrival, drawn))
-            heard = list(filter(self._is_heard, arrivals))
-            if len(heard) < len(arrivals):
-                self._tray.settle(each.ticket for each in arrivals if not self._is_heard(each))
+            heard = self._heard(list(map(self._wire.arrival, drawn)))
             if heard:
                 return heard
             if not drawn:
@@ -80,6 +77,14 @@ class KafkaInbox:
         """Write it to the group's dead letters, then settle it."""
         await self._bury(arrival, reason, detail)
         await self.settle([arrival])
+
+    def _heard(self, arrivals: list[Arrival]) -> list[Arrival]:
+        """Those for this group; the others are done with."""
+        if all(map(self._hears.matches, {arrival.notice.type for arrival in arrivals})):
+            return arrivals
+        heard = list(filter(self._is_heard, arrivals))
+        self._tray.settle([arrival.ticket for arrival in arrivals if not self._is_heard(arrival)])
+        return heard
 
     def _is_heard(self, arrival: Arrival) -> bool:
         """What nobody can read is for everybody; and what a group is to hear again, whatever else it hears by now."""

@@ -38,9 +38,8 @@ def received(message: "Message", progress: Progress | None = None) -> Received:
     """What a message says."""
     headers: Any = message.headers()
     names, values = zip(*headers, strict=True) if headers else ((), ())
-    topic = str(message.topic()) if progress is None else progress.topic
     return Received(
-        topic,
+        progress.topic if progress is not None else str(message.topic()),
         message.partition() or 0,
         message.offset() or 0,
         message.key(),
