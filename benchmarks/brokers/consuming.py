@@ -34,6 +34,7 @@ def question(carrier: Carrier) -> Question:
         "through a log": ThroughLog,
         "FastStream": carrier.faststream,
         **carrier.raw,
+        **carrier.consumers,
     }
     asks, goals = f"{carrier.name}: consume + acknowledge", carrier.goals
     logs = {"through a log": "SQLite"}
@@ -44,6 +45,7 @@ def question(carrier: Carrier) -> Question:
         rows=[
             Row(asks, against="FastStream", at_least=goals.of_faststream),
             *(Row("the same", against=name, at_least=goals.of_raw) for name in carrier.raw),
+            *(Row("the same", against=name) for name in carrier.consumers),
             *(
                 Row(
                     f"{carrier.name}: inbound → {log} log → handler",

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 
 from benchmarks.brokers.client import Client
@@ -28,6 +28,7 @@ class Carrier:
     raw: Mapping[str, type[Client]]  # the client library alone, or several of them: tidings is measured against each
     faststream: type[Client]
     goals: Goals
+    consumers: Mapping[str, type[Client]] = field(default_factory=dict)  # client libraries to compare consuming with
 
 
 class Watch:

@@ -1,10 +1,13 @@
-"""Kafka: aiokafka, which takes thousands that were fetched and commits them at once; and FastStream upon it."""
+"""Kafka: aiokafka and confluent-kafka, which take thousands and commit them at once; and FastStream upon the first."""
 
+import asyncio
 from collections.abc import Awaitable, Sequence
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from confluent_kafka import Consumer
 from faststream.kafka import KafkaBroker
 
 from benchmarks.brokers.client import CHANNEL, GROUP, PARTITIONS, Client, all_of, cloud_messages, decode
@@ -14,6 +17,7 @@ from benchmarks.orders import OrderCreated
 from tests.servers.kafka import KafkaServer
 
 _MOST = 5000  # taken and committed at once: few commits, and little that lay ready before the first was handled
+_LOOK = 0.1  # seconds that librdkafka waits for so many
 
 
 class WarmKafka(KafkaServer):
@@ -75,6 +79,28 @@ class AioKafka(Client):
                 await consumer.commit()
 
 
+class Confluent(AioKafka):
+    """The same topic, consumed with librdkafka: batches from a thread, as `consume` blocks, and a commit for each."""
+
+    async def consume(self) -> None:
+        """Until cancelled. The headers are looked at, as whoever wants an event's type has to."""
+        handle, loop = self.handle, asyncio.get_running_loop()
+        assert handle is not None
+        settings = {"bootstrap.servers": server_of(self.url), "group.id": GROUP, "enable.auto.commit": False}
+        consumer = Consumer(settings | {"auto.offset.reset": "earliest"})
+        consumer.subscribe([CHANNEL])
+        try:
+            while True:
+                messages = await loop.run_in_executor(None, consumer.consume, _MOST, _LOOK)
+                for message in messages:
+                    message.headers()
+                    await handle(decode(message.value()))
+                if messages:
+                    await loop.run_in_executor(None, partial(consumer.commit, asynchronous=False))
+        finally:
+            consumer.close()
+
+
 class FastStreamOnKafka(FastStream):
     """As it comes: it commits now and then, by itself; with a commit an event it would be far slower."""
 
@@ -111,4 +137,11 @@ async def make_topic(url: str) -> None:
     await admin.close()
 
 
-CARRIER = Carrier("Kafka", WarmKafka, {"aiokafka": AioKafka}, FastStreamOnKafka, Goals(10, 0.4, 3))
+CARRIER = Carrier(
+    "Kafka",
+    WarmKafka,
+    {"aiokafka": AioKafka},
+    FastStreamOnKafka,
+    Goals(10, 0.4, 3),
+    consumers={"confluent-kafka": Confluent},
+)

@@ -1,12 +1,12 @@
 """Threads and event loops together: threads that a loop can wait for, each with one owner, one name and an end; a lock
-among loops; and what a thread may not do."""
+among loops; tasks that fail as one; and what a thread may not do."""
 
 import asyncio
 import contextlib
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -61,6 +61,16 @@ class SharedLock:
                 self._is_held = False
                 return
         turn.set_result(None)
+
+
+async def together(*works: Coroutine[Any, Any, None]) -> None:
+    """Do these at once, to their ends. When one fails the others are cancelled, and its error is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for work in works:
+                tasks.create_task(work)
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
 
 
 class DedicatedThread:

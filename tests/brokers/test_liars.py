@@ -65,7 +65,7 @@ class Honest:
 
 
 def _with(arrival: Arrival, **attributes: Any) -> Arrival:
-    return msgspec.structs.replace(arrival, event=msgspec.structs.replace(arrival.event, **attributes))
+    return msgspec.structs.replace(arrival, notice=msgspec.structs.replace(arrival.event, **attributes))
 
 
 class Receiving:

@@ -21,7 +21,9 @@ from tests.handling.stage import (
     until,
 )
 from tidings import App, Event
+from tidings.brokers import Arrival
 from tidings.brokers.log import LogBroker
+from tidings.brokers.log_inbox import LogInbox
 from tidings.clock import ManualClock
 from tidings.errors import BrokerUnreachable, EventRefused
 from tidings.handling.oversight.letters import Letter
@@ -150,6 +152,33 @@ async def test_the_order_of_each_key_is_kept_across_the_bus(service: Service) ->
         totals = [int(_data(event)["total"]) for event in heard if event.key == key]
         assert totals == sorted(totals)
         assert totals
+
+
+async def test_what_arrives_is_recorded_before_it_is_acknowledged_and_while_others_are(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, inventory = service("shop"), service("inventory")
+    heard, acknowledged, settle, may_settle = hearing(inventory), Heard[str](), LogInbox.settle, asyncio.Event()
+
+    async def settle_in_time(self: LogInbox, arrivals: Sequence[Arrival] | None = None) -> None:
+        known = {event.id for event in await recorded(inventory.log)}
+        assert {arrival.event.id for arrival in arrivals or ()} <= known
+        await may_settle.wait()
+        await settle(self, arrivals)
+        for arrival in arrivals or ():
+            acknowledged.note(arrival.event.id)
+
+    monkeypatch.setattr(LogInbox, "settle", settle_in_time)
+
+    async with shop.running(), inventory.running():
+        for number in range(20):
+            await shop.publish(OrderCreated(number))
+            await heard.reach(number + 1)
+        assert acknowledged == []
+        may_settle.set()
+        await acknowledged.reach(20)
+
+    assert len(heard) == 20
 
 
 async def test_a_streams_name_becomes_the_key_across_the_bus(service: Service) -> None:

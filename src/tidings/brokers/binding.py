@@ -17,7 +17,7 @@ from tidings.events import Event
 from tidings.events.envelope import JSON, is_json
 
 CONTENT_TYPE: Final = "content-type"
-_TYPES: Final = "headertypes"
+TYPES: Final = "headertypes"
 _TEXTS: Final = (
     ("id", "id"),
     ("source", "source"),
@@ -28,20 +28,20 @@ _TEXTS: Final = (
     ("causationid", "causation_id"),
     ("traceparent", "traceparent"),
 )
-_ENOUGH: Final = 255  # characters that every attribute may have
+ENOUGH: Final = 255  # characters that every attribute may have
 
 
 class Binding:
     """The attributes of events as the headers of one carrier's messages, and back."""
 
     def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
+        self.prefix = prefix
         self._names = {ours: prefix + theirs for theirs, ours in _TEXTS}
         self._specversion = prefix + "specversion"
         self._version = prefix + "eventversion"
         self._time = prefix + "time"
-        self._fields = {prefix + theirs: ours for theirs, ours in _TEXTS}
-        self._fields |= {self._version: "version", self._time: "time", self._specversion: "specversion"}
+        self.attributes = {prefix + theirs: ours for theirs, ours in _TEXTS}
+        self.attributes |= {self._version: "version", self._time: "time", self._specversion: "specversion"}
         self._texts = [(ours, prefix + theirs) for theirs, ours in _TEXTS[3:]]
 
     def headers(self, event: Event) -> dict[str, str]:
@@ -75,24 +75,24 @@ class Binding:
         Raises:
             InvalidEvent: it is no CloudEvent 1.0, or has an attribute that tidings refuses.
         """
-        fields = self._fields
+        fields = self.attributes
         attributes: dict[str, Any] = {}
         others: dict[str, str] = {}
         for name, value in headers:
             field = fields.get(name)
             if field is not None:
                 attributes[field] = value
-            elif name.startswith(self._prefix):
-                others[name[len(self._prefix) :]] = value
+            elif name.startswith(self.prefix):
+                others[name[len(self.prefix) :]] = value
         if attributes.pop("specversion", None) != "1.0":
             raise InvalidEvent("specversion", "only CloudEvents '1.0' is understood", event_id=attributes.get("id"))
         return _event(attributes, others, data, content_type or others.pop("datacontenttype", None) or JSON)
 
     def _extensions(self, headers: dict[str, str | int | bool]) -> dict[str, str]:
-        said = {self._prefix + name: _text(value) for name, value in headers.items()}
+        said = {self.prefix + name: _text(value) for name, value in headers.items()}
         kinds = [f"{name}={type(value).__name__}" for name, value in headers.items() if not isinstance(value, str)]
         if kinds:
-            said[self._prefix + _TYPES] = ",".join(kinds)
+            said[self.prefix + TYPES] = ",".join(kinds)
         return said
 
 
@@ -117,7 +117,7 @@ def payload(event: Event) -> bytes:
 
 def _event(attributes: dict[str, Any], others: dict[str, str], data: bytes, content_type: str) -> Event:
     texts = "".join(attributes.values())  # looked at in one piece: this is the path that every event takes
-    is_plain = len(texts) <= _ENOUGH and texts.isascii() and texts.isprintable() and all(attributes.values())
+    is_plain = len(texts) <= ENOUGH and texts.isascii() and texts.isprintable() and all(attributes.values())
     for name in ("id", "source", "type"):
         if name not in attributes:
             raise InvalidEvent(name, "it is missing", event_id=attributes.get("id"))
@@ -152,7 +152,7 @@ def _is_sound(source: str, type: str, content_type: str, version: str | None) ->
 
 
 def _headers(others: dict[str, str]) -> dict[str, str | int | bool]:
-    kinds = dict(each.split("=", 1) for each in others.pop(_TYPES, "").split(",") if "=" in each)
+    kinds = dict(each.split("=", 1) for each in others.pop(TYPES, "").split(",") if "=" in each)
     return {name: _typed(value, kinds.get(name)) for name, value in others.items()}
 
 

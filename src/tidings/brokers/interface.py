@@ -5,7 +5,7 @@ acknowledged, and what it hands over twice is recorded once. Without a log it is
 again later, and to keep what a group gave up. `Capabilities` says which carrier can.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol
 
@@ -32,6 +32,19 @@ class Capabilities(msgspec.Struct, frozen=True):
     acknowledgement: str = ""  # what `publish` returning is worth, in a sentence
 
 
+class Notice(msgspec.Struct, gc=False):
+    """An event as far as most need it, who route it and hand its data on; `make` reads the rest of its message."""
+
+    id: str
+    source: str
+    type: str
+    version: int
+    key: str | None
+    data: bytes
+    said: Any  # of what `make` makes the event
+    make: "Callable[[Notice], Event]"
+
+
 class Arrival(msgspec.Struct, gc=False):
     """An event as an inbox hands it over; its data is raw.
 
@@ -39,10 +52,18 @@ class Arrival(msgspec.Struct, gc=False):
     its id says where the message lies, the same each time it comes.
     """
 
-    event: Event
+    notice: Event | Notice  # what is sound about it; both have id, source, type, version, key and data
     ticket: Any = None  # what its inbox knows it by
     attempt: int = 1  # the how manyth time it is handed to this group, as far as the carrier counts
     failure: Exception | None = None
+
+    @property
+    def event(self) -> Event:
+        """The whole event, made when it is first asked for."""
+        notice = self.notice
+        if isinstance(notice, Notice):
+            notice = self.notice = notice.make(notice)
+        return notice
 
 
 class Inbox(Protocol):

@@ -43,7 +43,7 @@ _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})[0-9a-f]{32}-(?!0{16})[
 _raw_decoder = msgspec.json.Decoder(msgspec.Raw)  # looks at the syntax and builds nothing
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Something that happened: a CloudEvent 1.0, and where it is recorded once it is.
 
     Making one checks nothing, because the hot path makes many from what was checked before. What comes from outside,

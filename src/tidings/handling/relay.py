@@ -12,9 +12,11 @@ import msgspec
 from tidings.brokers import Arrival, Broker, Inbox
 from tidings.brokers.foreign import UNREADABLE, Foreign, message_in
 from tidings.clock import Clock
+from tidings.concurrency import together
 from tidings.errors import EventRefused, Fenced, Reject
 from tidings.events import Event
 from tidings.events.names import ANSWER, OWN
+from tidings.handling.acknowledging import Acknowledging
 from tidings.handling.batch import Answers
 from tidings.handling.delivery import Item
 from tidings.handling.flow.checking import flow
@@ -26,6 +28,9 @@ from tidings.handling.trouble import Trouble
 from tidings.log import Log
 from tidings.log.group import Group
 from tidings.log.record import restore
+
+_BATCH = 1000  # arrivals that are recorded at once
+_PREFETCH = 4 * _BATCH  # that are received, recorded and acknowledged at a time
 
 
 def outbound_subscription(app: str, rate: Rate | str | None = None) -> Subscription:
@@ -128,7 +133,7 @@ class Inbound:
         """Receive until stopped; when the carrier or the log fails, wait, and go on."""
         while True:
             try:
-                async with self._broker.subscribe(self._patterns, group=self._source) as inbox:
+                async with self._broker.subscribe(self._patterns, group=self._source, prefetch=_PREFETCH) as inbox:
                     self.trouble.reason = None
                     self.tried.set()
                     await self._receive(inbox)
@@ -140,18 +145,28 @@ class Inbound:
                 await self._clock.sleep(wait)
 
     async def _receive(self, inbox: Inbox) -> None:
+        """While some are recorded, the next are received, and those before acknowledged."""
+        came: asyncio.Queue[list[Arrival]] = asyncio.Queue(1)
+        done = Acknowledging(inbox, self.trouble.over)
+        await together(self._fetch(inbox, came), self._record(came, done), done.run())
+
+    async def _fetch(self, inbox: Inbox, came: "asyncio.Queue[list[Arrival]]") -> None:
         while True:
-            arrivals = await inbox.receive()
+            arrivals = await inbox.receive(_BATCH)
             self._received += len(arrivals)
+            await came.put(arrivals)
+
+    async def _record(self, came: "asyncio.Queue[list[Arrival]]", done: Acknowledging) -> None:
+        while True:
+            arrivals = await came.get()
             await self._log.absorb([each.event for each in arrivals if self._is_welcome(each)])
-            await inbox.settle(arrivals)
-            self.trouble.over()
+            done.add(arrivals)
 
     def _is_welcome(self, arrival: Arrival) -> bool:
         """Not what this service has said itself, nor what only it may say: that a function's time has come, say."""
         if arrival.failure is not None:
             return True  # our own note of a message that nobody could read
-        return arrival.event.source != self._source and not arrival.event.type.startswith(OWN)
+        return arrival.notice.source != self._source and not arrival.notice.type.startswith(OWN)
 
 
 def _travelling(item: Item) -> Event:

@@ -569,6 +569,59 @@ async def test_a_carrier_that_fails_is_tried_again(broker: Broker, url: str, mon
     assert set(heard) == set(range(5))
 
 
+async def test_handlers_go_on_while_the_carrier_takes_what_is_done(
+    broker: Broker, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, heard, settled_ids = App("shop", broker=url), Heard[int](), Heard[str]()
+    may_settle, settle = asyncio.Event(), LogInbox.settle
+
+    async def settle_in_time(self: LogInbox, arrivals: Sequence[Arrival] | None = None) -> None:
+        await may_settle.wait()
+        await settle(self, arrivals)
+        for arrival in arrivals or ():
+            settled_ids.note(arrival.event.id)
+
+    monkeypatch.setattr(LogInbox, "settle", settle_in_time)
+
+    @app.on(OrderCreated)
+    async def note(order: OrderCreated) -> None:
+        heard.note(order.order_id)
+
+    async with app.running():
+        for number in range(20):
+            await broker.publish(orders(number))
+            await heard.reach(number + 1)
+        assert settled_ids == []
+        may_settle.set()
+
+    assert sorted(settled_ids) == sorted(f"id-{number}" for number in range(20)), "who stops settles what is done"
+
+
+async def test_a_settlement_that_is_refused_is_told_and_its_events_come_again(
+    broker: Broker, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, heard, failures, settle = App("shop", broker=url), Heard[int](), itertools.count(), LogInbox.settle
+
+    async def refused_once(self: LogInbox, arrivals: Sequence[Arrival] | None = None) -> None:
+        if next(failures) == 0:
+            raise BrokerUnreachable("x://host", "it was cut")
+        await settle(self, arrivals)
+
+    monkeypatch.setattr(LogInbox, "settle", refused_once)
+
+    @app.on(OrderCreated)
+    async def note(order: OrderCreated) -> None:
+        heard.note(order.order_id)
+
+    async with app.running():
+        await broker.publish(orders(0))
+        await heard.reach(2)
+
+    told = [line for line in caplog.messages if line.startswith("trouble")]
+    assert len(told) == 1
+    assert "BrokerUnreachable" in told[0]
+
+
 async def test_an_effect_that_no_carrier_takes_is_the_failure_of_its_event(
     broker: Broker, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -811,7 +864,7 @@ async def test_messages_that_nobody_could_read_are_dead_letters_of_the_log(
         for arrival in arrivals:
             if arrival.event.id == "id-1":
                 arrival.failure = ValueError("no JSON")
-                arrival.event = Event(
+                arrival.notice = Event(
                     id="u", source="tidings", type=UNREADABLE, data=b"\xff", content_type="application/octet-stream"
                 )
         return arrivals

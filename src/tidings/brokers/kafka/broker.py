@@ -65,7 +65,7 @@ class KafkaBroker:
         self._connect()
         heard = self._channels.heard(patterns)
         topics = None if heard is None else frozenset(topic_of(self._settings.prefix, each) for each in heard)
-        member = Membership(self._settings, self._topics, group, topics, prefetch)
+        member = Membership(self._settings, self._topics, group, topics)
         inbox = KafkaInbox(
             member.tray,
             self._wire,
@@ -139,7 +139,7 @@ class KafkaBroker:
 
     async def _bury(self, group: str, arrival: Arrival, reason: str, detail: str) -> None:
         prefix = self._settings.prefix
-        topic = arrival.ticket[0].topic
+        topic = arrival.ticket.topic
         channel = channel_of(prefix, topic) or topic
         await self._send([letter_of(arrival, dead_topic_of(prefix, group), group, reason, detail, channel)])
 

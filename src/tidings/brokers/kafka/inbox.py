@@ -1,26 +1,21 @@
 """`KafkaInbox`: one member's part of a group, or what a listener without one hears."""
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from tidings.brokers.interface import Arrival
 from tidings.brokers.kafka.names import AGAIN
-from tidings.brokers.kafka.progress import Ticket
 from tidings.brokers.kafka.tray import Tray
 from tidings.brokers.kafka.wire import Wire
 from tidings.errors import BrokerUnreachable, NotSupported
 from tidings.events import PatternSet
 
 Bury = Callable[[Arrival, str, str], Awaitable[None]]
-_AHEAD = 1000  # arrivals made ready at most
-_LITTLE = 200  # and at a time, while something else is waited for
-_BREATH = 0.001  # seconds between those times
 _LOOK = 1.0  # seconds between looks at whether the thread that reads still gets on
 
 
 class KafkaInbox:
-    """What has come for a member. An arrival's ticket is its partition's progress, its offset and the message."""
+    """What has come for a member. An arrival's ticket is its message."""
 
     def __init__(
         self,
@@ -40,7 +35,6 @@ class KafkaInbox:
         self._prefetch = prefetch
         self._patience = 2 * timeout + _LOOK
         self._bury = bury
-        self._ready: deque[tuple[Ticket, Arrival | None]] = deque()  # read, and not handed over; None is for others
         self._bell = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         tray.ring = self._ring
@@ -50,28 +44,26 @@ class KafkaInbox:
         while True:
             self._bell.clear()
             self._check()
-            room = min(at_most, self._prefetch - self._tray.held.unsettled)
-            if room <= 0 or not self._prepare(room):
+            drawn = self._tray.draw(min(at_most, self._prefetch - self._tray.held.unsettled))
+            heard = self._heard(list(map(self._wire.arrival, drawn)))
+            if heard:
+                return heard
+            if not drawn:
                 await self._wait()
-            elif arrivals := self._tray.hand_over(self._ready.popleft() for _ in range(min(room, len(self._ready)))):
-                return arrivals
             else:
                 await asyncio.sleep(0)  # what came was for others
 
     async def settle(self, arrivals: Sequence[Arrival] | None = None) -> None:
         """Returns when it is committed; what is another member's now is left to it."""
-        is_behind = self._tray.settle(arrivals)
+        is_behind = self._tray.settle(None if arrivals is None else [each.ticket for each in arrivals])
         self._bell.set()  # there may be room for more
         if not is_behind:
             return
         tray, asked = self._tray, self._tray.ask_commit()
         while tray.answered < asked:
             self._check()
-            has_more = bool(tray.buffer) and len(self._ready) < self._prefetch
-            await self._wait(_BREATH if has_more else _LOOK)
+            await self._wait()
             self._bell.clear()
-            if has_more and tray.answered < asked:  # the time is used, a little at a time: the thread needs its own
-                self._prepare(len(self._ready) + _LITTLE)
 
     async def retry(self, arrival: Arrival, seconds: float) -> None:
         """Kafka hands over in order, and nothing later.
@@ -86,14 +78,18 @@ class KafkaInbox:
         await self._bury(arrival, reason, detail)
         await self.settle([arrival])
 
-    def _prepare(self, at_most: int) -> bool:
-        """Make so many ready to be handed over, as far as they have come; are there any?"""
-        arrival_of, hears, ready = self._wire.arrival, self._hears.matches, self._ready
-        for ticket in self._tray.draw(max(min(at_most, _AHEAD) - len(ready), 0)):
-            arrival = arrival_of(ticket[2], ticket)
-            is_heard = arrival.failure is not None or hears(arrival.event.type) or ticket[0].topic.endswith(AGAIN)
-            ready.append((ticket, arrival if is_heard else None))
-        return bool(ready)
+    def _heard(self, arrivals: list[Arrival]) -> list[Arrival]:
+        """Those for this group; the others are done with."""
+        if all(map(self._hears.matches, {arrival.notice.type for arrival in arrivals})):
+            return arrivals
+        heard = list(filter(self._is_heard, arrivals))
+        self._tray.settle([arrival.ticket for arrival in arrivals if not self._is_heard(arrival)])
+        return heard
+
+    def _is_heard(self, arrival: Arrival) -> bool:
+        """What nobody can read is for everybody; and what a group is to hear again, whatever else it hears by now."""
+        is_named = self._hears.matches(arrival.notice.type)
+        return is_named or arrival.failure is not None or arrival.ticket.topic.endswith(AGAIN)
 
     def _check(self) -> None:
         tray = self._tray
@@ -102,9 +98,9 @@ class KafkaInbox:
         if tray.silence > self._patience:
             raise BrokerUnreachable(self._url, "its client has not come back for a long time")
 
-    async def _wait(self, seconds: float = _LOOK) -> None:
+    async def _wait(self) -> None:
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(_LOOK):
                 await self._bell.wait()
         except TimeoutError:
             pass

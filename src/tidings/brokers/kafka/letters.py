@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tidings.brokers.interface import Arrival, DeadLetter
 from tidings.brokers.kafka.failures import error_in, failure
 from tidings.brokers.kafka.library import client
+from tidings.brokers.kafka.received import Received, received
 from tidings.brokers.kafka.settings import Settings
 from tidings.brokers.kafka.wire import (
     ATTEMPTS,
@@ -23,7 +24,6 @@ from tidings.brokers.kafka.wire import (
     Wire,
     attempts_in,
     key_of,
-    place_of,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _SLICE: Final = 0.1  # seconds of one look
 
 def letter_of(arrival: Arrival, topic: str, group: str, reason: str, detail: str, channel: str) -> Outgoing:
     """The message of an arrival, as a dead letter in this topic."""
-    message: Message = arrival.ticket[2]
+    message: Received = arrival.ticket
     said: Headers = [
         (GROUP, group.encode()),
         (REASON, reason.encode()[:1000]),
@@ -44,22 +44,20 @@ def letter_of(arrival: Arrival, topic: str, group: str, reason: str, detail: str
         (ATTEMPTS, str(arrival.attempt).encode()),
         *_origin(message, channel),
     ]
-    return Outgoing(
-        topic, place_of(message).encode(), message.value() or b"", [*_own_of(message), *said], arrival.event.id
-    )
+    return Outgoing(topic, message.place.encode(), message.value, [*_own_of(message), *said], arrival.notice.id)
 
 
 def again_of(letter: DeadLetter, topic: str) -> Outgoing:
     """A dead letter's message, for its group to hear again."""
-    message: Message = letter.ticket
-    kept = [(name, value) for name, value in _headers(message) if name not in (GROUP, REASON, DETAIL)]
-    return Outgoing(topic, key_of(message), message.value(), kept, letter.event.id)
+    message: Received = letter.ticket
+    kept = [(name, value) for name, value in message.headers if name not in (GROUP, REASON, DETAIL)]
+    return Outgoing(topic, key_of(message), message.value, kept, letter.event.id)
 
 
 def resolution_of(letter: DeadLetter) -> Outgoing:
     """The message that says that a dead letter was decided about."""
-    message: Message = letter.ticket
-    return Outgoing(str(message.topic()), message.key(), None, [], letter.event.id)
+    message: Received = letter.ticket
+    return Outgoing(message.topic, message.key, None, [], letter.event.id)
 
 
 def read_letters(settings: Settings, wire: Wire, topics: list[str]) -> list[DeadLetter]:
@@ -72,7 +70,7 @@ def read_letters(settings: Settings, wire: Wire, topics: list[str]) -> list[Dead
     consumer = kafka.Consumer(settings.consumer(settings.prefix + "letters") | {"enable.partition.eof": True})
     try:
         consumer.assign([kafka.TopicPartition(topic, 0, kafka.OFFSET_BEGINNING) for topic in topics])
-        return [_letter(each, wire) for each in _open_ones(consumer, settings, len(topics))]
+        return [_letter(received(each), wire) for each in _open_ones(consumer, settings, len(topics))]
     except kafka.KafkaException as raised:
         raise failure(settings.url, error_in(raised), "reading dead letters") from None
     finally:
@@ -100,34 +98,29 @@ def _open_ones(consumer: Any, settings: Settings, ends: int) -> "list[Message]":
     return list(found.values())
 
 
-def _letter(message: "Message", wire: Wire) -> DeadLetter:
-    headers: dict[str, Any] = dict(_headers(message))
+def _letter(message: Received, wire: Wire) -> DeadLetter:
+    headers = dict(message.headers)
     return DeadLetter(
         headers.get(GROUP, b"").decode(),
         wire.arrival(message).event,
         headers.get(REASON, b"").decode(errors="ignore"),
         headers.get(DETAIL, b"").decode(errors="ignore"),
-        attempts_in(headers),
+        attempts_in(message),
         message,
     )
 
 
-def _origin(message: "Message", channel: str) -> Headers:
+def _origin(message: Received, channel: str) -> Headers:
     """Where it came from first. The last header tells the reader that these are there."""
-    before: dict[str, Any] = dict(_headers(message))
+    before = dict(message.headers)
     key = key_of(message)
     kept = [(KEY, key)] if key is not None else []
     return [
         *kept,
-        (PLACE, before.get(PLACE) or place_of(message).encode()),
+        (PLACE, before.get(PLACE) or message.place.encode()),
         (CHANNEL, before.get(CHANNEL) or channel.encode()),
     ]
 
 
-def _own_of(message: "Message") -> Headers:
-    return [(name, value) for name, value in _headers(message) if not name.startswith(OWN)]
-
-
-def _headers(message: "Message") -> Headers:
-    headers: Any = message.headers()
-    return [(name, value if isinstance(value, bytes) else b"") for name, value in headers or ()]
+def _own_of(message: Received) -> Headers:
+    return [(name, value) for name, value in message.headers if not name.startswith(OWN)]

@@ -22,16 +22,14 @@ Result = TypeVar("Result")
 class Membership:
     """One member of a group, or one listener, with a thread of its own."""
 
-    def __init__(
-        self, settings: Settings, topics: Topics, group: str | None, heard: frozenset[str] | None, prefetch: int
-    ) -> None:
+    def __init__(self, settings: Settings, topics: Topics, group: str | None, heard: frozenset[str] | None) -> None:
         self._settings = settings
         self._topics = topics
         self._group = group
         self._heard = heard
         self._again = None if group is None else again_topic_of(settings.prefix, group)
         expected = None if heard is None or self._again is None else heard | {self._again}
-        self.tray = Tray(prefetch)
+        self.tray = Tray()
         own = Own(self._again, min(heard)) if heard and self._again is not None else None
         self._reading = Reading(settings, self.tray, group, self._choose, expected=expected, own=own)
         self._thread: DedicatedThread | None = None

@@ -1,6 +1,6 @@
 """How far a member is in a partition: what it was handed and has not settled, and up to where all is settled."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import confluent_kafka
@@ -57,6 +57,3 @@ class Held(dict[tuple[str, int], Progress]):
             progress.is_ours = False
             progress.open = {}
             self.pop((progress.topic, progress.partition), None)
-
-
-Ticket = tuple[Progress, int, Any]  # where, at which offset, and the message

@@ -120,10 +120,12 @@ class Reading:
             self._look_for_life()
 
     def _read(self, seconds: float) -> None:
-        first = self._consumer.poll(seconds)
-        if first is None:
-            return
-        messages = [first, *self._consumer.consume(self._tray.room - len(self._tray.buffer), 0)]
+        messages = self._consumer.consume(self._tray.room, 0)
+        if not messages:  # `consume` would wait until there are so many
+            first = self._consumer.poll(seconds)
+            if first is None:
+                return
+            messages = [first]
         self._heard = monotonic()
         self._put(messages)
         self._tray.ring()

@@ -4,23 +4,27 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from tidings.brokers.interface import Arrival
-from tidings.brokers.kafka.progress import Held, Progress, Ticket
+from tidings.brokers.kafka.progress import Held, Progress
+from tidings.brokers.kafka.received import Received, received
 from tidings.errors import TidingsError
 
 if TYPE_CHECKING:
     from confluent_kafka import Message, TopicPartition
 
 
+_ROOM: Final = 4000  # messages: Python may let either side wait for 5 ms until the other gives way
+_MOST: Final = 16_000_000  # bytes, about: what came at once is taken whole
+
+
 class Tray:
     """Messages that were read ahead, how far each partition is, and the commits that were asked for."""
 
-    def __init__(self, room: int) -> None:
+    def __init__(self) -> None:
         self.held = Held()
-        self.buffer: deque[Ticket] = deque()
-        self.room = room  # messages that it takes
+        self.buffer: deque[Received] = deque()
+        self._weight = 0  # bytes in the buffer
         self.failed: TidingsError | None = None
         self.beat = monotonic()  # when the thread was last seen at work
         self.ring: Callable[[], None] = lambda: None  # there is something new: messages, a commit, a failure
@@ -30,36 +34,29 @@ class Tray:
 
     # -- asked by the event loop ---------------------------------------------------------------------------------------
 
-    def draw(self, at_most: int) -> list[Ticket]:
-        """What is in the buffer, to be made ready."""
+    def draw(self, at_most: int) -> list[Received]:
+        """What comes next; it is open until it is settled."""
         with self._lock:
             buffer = self.buffer
             drawn = [buffer.popleft() for _ in range(min(at_most, len(buffer)))]
-        if len(self.buffer) * 2 <= self.room:
+            for each in drawn:
+                progress = each.progress
+                progress.position = each.offset + 1
+                progress.open[each.offset] = None
+                self._weight -= len(each.value)
+        if not self.is_half_full:
             self.space.set()
         return drawn
 
-    def hand_over(self, drawn: Iterable[tuple[Ticket, Arrival | None]]) -> list[Arrival]:
-        """Those of these that are still this member's; those that are None are done with."""
-        handed: list[Arrival] = []
-        with self._lock:
-            for (progress, offset, _), arrival in drawn:
-                if progress.is_ours:
-                    progress.position = offset + 1
-                    if arrival is not None:
-                        progress.open[offset] = None
-                        handed.append(arrival)
-        return handed
-
-    def settle(self, arrivals: Iterable[Arrival] | None) -> bool:
+    def settle(self, tickets: Iterable[Received] | None) -> bool:
         """These are done with, or all; is there something to commit now?"""
         with self._lock:
-            if arrivals is None:
+            if tickets is None:
                 for progress in self.held.copied():
                     progress.open.clear()
             else:
-                for arrival in arrivals:
-                    arrival.ticket[0].open.pop(arrival.ticket[1], None)
+                for each in tickets:
+                    each.progress.open.pop(each.offset, None)
             return any(progress.is_behind for progress in self.held.copied())
 
     def ask_commit(self) -> int:
@@ -78,12 +75,17 @@ class Tray:
     @property
     def is_full(self) -> bool:
         """Does it take no more?"""
-        return len(self.buffer) >= self.room
+        return self.room <= 0 or self._weight >= _MOST
+
+    @property
+    def room(self) -> int:
+        """How many more messages it takes."""
+        return _ROOM - len(self.buffer)
 
     @property
     def is_half_full(self) -> bool:
         """Is it not yet time to read on?"""
-        return len(self.buffer) * 2 > self.room
+        return len(self.buffer) * 2 > _ROOM or self._weight * 2 > _MOST
 
     @property
     def is_busy(self) -> bool:
@@ -91,14 +93,21 @@ class Tray:
         return bool(self.buffer or self.held.unsettled)
 
     def put(self, messages: "list[Message]") -> None:
-        """Messages as they come; of partitions that are not held any more they are left out."""
-        held, buffer = self.held, self.buffer
+        """Messages as they come; of partitions that are not held any more they are left out.
+
+        Each is let go of at once: thousands of them, with their headers, would keep the garbage collector busy.
+        """
+        read: list[Received] = []
+        messages.reverse()
+        while messages:
+            message = messages.pop()
+            place: Any = (message.topic(), message.partition())
+            progress = self.held.get(place)
+            if progress is not None:
+                read.append(received(message, progress))
         with self._lock:
-            for message in messages:
-                place: Any = (message.topic(), message.partition())
-                progress = held.get(place)
-                if progress is not None:
-                    buffer.append((progress, message.offset() or 0, message))
+            self.buffer += read
+            self._weight += sum(len(each.value) for each in read)
 
     def hold(self, places: "Iterable[TopicPartition]") -> None:
         """These partitions are this member's from now on, from these offsets."""
@@ -116,7 +125,8 @@ class Tray:
         with self._lock:
             for progress in taken:
                 progress.is_ours = False
-            self.buffer = deque(ticket for ticket in self.buffer if ticket[0].is_ours)
+            self.buffer = deque(each for each in self.buffer if each.progress.is_ours)
+            self._weight = sum(len(each.value) for each in self.buffer)
 
     def give_up(self, taken: list[Progress]) -> list[tuple[Progress, int]]:
         """These are somebody else's; what is to be committed of them before that."""

@@ -5,7 +5,7 @@ headers beside its own that tell where it came from and why it was given up.
 """
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import msgspec
 
@@ -13,13 +13,12 @@ from tidings.brokers.binding import CONTENT_TYPE, Binding, payload
 from tidings.brokers.foreign import Foreign, Message
 from tidings.brokers.interface import Arrival
 from tidings.brokers.kafka.names import channel_of
+from tidings.brokers.kafka.received import Received
 from tidings.brokers.kafka.settings import Settings
+from tidings.brokers.noticing import Noticing
 from tidings.errors import InvalidEvent
 from tidings.events import Event
 from tidings.events.envelope import JSON
-
-if TYPE_CHECKING:
-    import confluent_kafka
 
 Headers = list[tuple[str, bytes]]
 OWN: Final = "tidings_"  # what our own headers begin with; they are no attributes of the event
@@ -51,6 +50,7 @@ class Wire:
     def __init__(self, settings: Settings, foreign: Foreign) -> None:
         self._prefix = settings.prefix
         self._binding = Binding(_PREFIX)
+        self._noticing = Noticing(self._binding)
         self._foreign = foreign
 
     def outgoing(self, event: Event, topic: str) -> Outgoing:
@@ -64,71 +64,62 @@ class Wire:
         key = event.key or event.stream
         return Outgoing(topic, None if key is None else key.encode(), payload(event), headers, event.id)
 
-    def arrival(self, message: "confluent_kafka.Message", ticket: Any = None) -> Arrival:
-        """The message as an arrival; what cannot be read has a `failure`."""
-        headers: Any = message.headers() or ()
+    def arrival(self, received: Received) -> Arrival:
+        """The message as an arrival, with it as its ticket; what cannot be read has a `failure`."""
+        names, values = received.names, received.values
+        notice = self._noticing.notice(names, values, received.value)
+        if notice is not None and (notice.key is not None or received.key is None):
+            return Arrival(notice, received)
         try:
-            pairs: list[tuple[str, str]] = []
-            content: str | None = None
-            for name, said in headers:
-                if name[:3] == _PREFIX:
-                    pairs.append((name, said.decode()))
-                elif name == CONTENT_TYPE:
-                    content = said.decode()
-            if pairs and not (content and content.startswith(_STRUCTURED)):
-                event = self._binding.event(pairs, message.value() or b"", content)
-                arrival = Arrival(event, ticket)
-                if headers[-1][0][:8] == OWN:
-                    arrival.attempt = attempts_in(dict(headers)) + 1
-                return arrival if event.key is not None else _keyed(arrival, key_of(message))
+            said = {name: value.decode() for name, value in zip(names, values, strict=True) if name[:3] == _PREFIX}
+            content = dict(zip(names, values, strict=True)).get(CONTENT_TYPE, b"").decode()
+            if said and not content.startswith(_STRUCTURED):
+                event = self._binding.event(said.items(), received.value, content or None)
+                self._noticing.learn(names, values, event)
+                return Arrival(_keyed(event, key_of(received)), received, attempts_in(received) + 1)
         except (InvalidEvent, UnicodeDecodeError, AttributeError) as error:
-            return self._foreign_arrival(message, ticket, error)
-        return self._foreign_arrival(message, ticket, None)
+            return self._foreign_arrival(received, error)
+        return self._foreign_arrival(received, None)
 
-    def _foreign_arrival(self, message: "confluent_kafka.Message", ticket: Any, failure: Exception | None) -> Arrival:
-        said: Any = message.headers() or ()
-        headers = {name: _text(value) for name, value in said}
-        topic = str(message.topic())
+    def _foreign_arrival(self, received: Received, failure: Exception | None) -> Arrival:
+        topic, headers = received.topic, {name: _text(value) for name, value in received.headers}
         seen = Message(
             headers.get(CHANNEL) or channel_of(self._prefix, topic) or topic,
-            message.value() or b"",
-            headers.get(PLACE) or place_of(message),
+            received.value,
+            headers.get(PLACE) or received.place,
             {name: text for name, text in headers.items() if not name.startswith(OWN)},
-            _text(key_of(message)) or None,
+            _text(key_of(received)) or None,
             headers.get(CONTENT_TYPE),
         )
-        attempt = attempts_in(headers) + 1 if ATTEMPTS in headers else 1
-        return self._foreign.arrival(seen, ticket, attempt, failure)
+        return self._foreign.arrival(seen, received, attempts_in(received) + 1, failure)
 
 
-def place_of(message: "confluent_kafka.Message") -> str:
-    """Where a message lies."""
-    return f"{message.topic()}/{message.partition()}/{message.offset()}"
-
-
-def key_of(message: "confluent_kafka.Message") -> bytes | None:
+def key_of(received: Received) -> bytes | None:
     """The key of a record; that of a dead letter is kept in a header."""
-    headers: Any = message.headers()
-    if headers and headers[-1][0][:8] == OWN:
-        return dict(headers).get(KEY)
-    return message.key()
+    return dict(received.headers).get(KEY) if _is_letter(received) else received.key
 
 
-def attempts_in(headers: dict[str, Any]) -> int:
+def attempts_in(received: Received) -> int:
     """How often a message that was given up had been tried."""
+    if not _is_letter(received):
+        return 0
     try:
-        return max(int(headers.get(ATTEMPTS, 0)), 0)
+        return max(int(dict(received.headers).get(ATTEMPTS, 0)), 0)
     except ValueError:
         return 0
 
 
-def _keyed(arrival: Arrival, key: bytes | None) -> Arrival:
+def _is_letter(received: Received) -> bool:
+    return bool(received.names) and received.names[-1].startswith(OWN)
+
+
+def _keyed(event: Event, key: bytes | None) -> Event:
     """With the record's key, where a producer told it nowhere else, and it can be one of an event."""
-    with contextlib.suppress(InvalidEvent, UnicodeDecodeError):
-        if key:
-            arrival.event = msgspec.structs.replace(arrival.event, key=key.decode()).checked()
-    return arrival
+    if event.key is None and key:
+        with contextlib.suppress(InvalidEvent, UnicodeDecodeError):
+            return msgspec.structs.replace(event, key=key.decode()).checked()
+    return event
 
 
-def _text(said: object) -> str:
-    return said.decode(errors="replace") if isinstance(said, bytes) else str(said or "")
+def _text(said: bytes | None) -> str:
+    return (said or b"").decode(errors="replace")

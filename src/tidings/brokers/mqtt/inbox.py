@@ -96,7 +96,7 @@ class MqttInbox:
             if part.is_leaving:
                 continue  # who has its session next is handed it
             arrival = arrival_of(message, place)
-            if arrival.failure is None and not hears(arrival.event.type):
+            if arrival.failure is None and not hears(arrival.notice.type):
                 part.settle(place)
                 passed.add(part)
                 continue

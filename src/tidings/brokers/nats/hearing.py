@@ -75,7 +75,7 @@ class Hearing:
             self._count += 1
             channel = plain(subject.decode(errors="replace").split(".")[1])
             arrival = self._reading.arrival(head, data, channel, f"{self._place}/{self._count}", self._count, 1)
-            if arrival.failure is not None or self._hears.matches(arrival.event.type):
+            if arrival.failure is not None or self._hears.matches(arrival.notice.type):
                 self._open.add(self._count)
                 arrivals.append(arrival)
         if len(self._waiting) < _MOST // 2:

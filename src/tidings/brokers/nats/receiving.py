@@ -148,7 +148,7 @@ class Receiving:
             ticket.is_open = True
             part.open += 1
             arrival = read(head, data, channel, f"{stream}/{ticket.sequence.decode()}", ticket, ticket.attempt)
-            if arrival.failure is not None or hears(arrival.event.type):
+            if arrival.failure is not None or hears(arrival.notice.type):
                 arrivals.append(arrival)
             elif part.taken(ticket):
                 passed.append(acknowledged(ticket))

@@ -108,7 +108,7 @@ class PulsarInbox:
             if arrival.attempt > 1:  # only what is on the group's own topic was tried before
                 if self._is_early(key, message):
                     continue
-            elif arrival.failure is None and not hears(arrival.event.type):
+            elif arrival.failure is None and not hears(arrival.notice.type):
                 self._acknowledge(message)
                 continue
             self._open[key] = message

@@ -71,7 +71,7 @@ class Wire:
                 arrival.attempt = attempts_in(properties) + 1
         except (InvalidEvent, UnicodeDecodeError) as error:
             return self._foreign_arrival(message, ticket, error)
-        return arrival if arrival.event.key is not None else _keyed(arrival, message)
+        return arrival if arrival.notice.key is not None else _keyed(arrival, message)
 
     def copied(self, message: Any, topic: str, said: dict[str, str]) -> Outgoing:
         """The message as it came, for a topic of ours, with what is `said` of it and where it was first."""
@@ -132,7 +132,7 @@ def attempts_in(properties: dict[str, str]) -> int:
 def _keyed(arrival: Arrival, message: Any) -> Arrival:
     """With the message's key, where a producer told it nowhere else, and it can be one of an event."""
     key = key_of(message)
-    if key and key != arrival.event.id:
+    if key and key != arrival.notice.id:
         with contextlib.suppress(InvalidEvent):
-            arrival.event = msgspec.structs.replace(arrival.event, key=key).checked()
+            arrival.notice = msgspec.structs.replace(arrival.event, key=key).checked()
     return arrival

@@ -124,7 +124,7 @@ class RabbitmqInbox:
             raise self._failure
         received: Received = arrival.ticket
         if self._group is None:
-            self._hold(Arrival(arrival.event, received, arrival.attempt + 1, arrival.failure), seconds)
+            self._hold(Arrival(arrival.notice, received, arrival.attempt + 1, arrival.failure), seconds)
         else:
             await self._postpone(received, self._clock.now() + seconds, arrival.attempt)
             self._answered()
@@ -186,7 +186,7 @@ class RabbitmqInbox:
                 self._early.append(received)
                 continue
             arrival = arrival_of(received)
-            if arrival.failure is not None or matches(arrival.event.type):
+            if arrival.failure is not None or matches(arrival.notice.type):
                 arrivals.append(arrival)
             else:
                 self._passed.append(received)

@@ -13,9 +13,9 @@ import msgspec
 from tidings.brokers.binding import CONTENT_TYPE, Binding, payload
 from tidings.brokers.foreign import Foreign, Message
 from tidings.brokers.interface import Arrival
+from tidings.brokers.noticing import Noticing
 from tidings.brokers.redis.part import Part
 from tidings.events import Event
-from tidings.events.envelope import JSON
 
 BINDING: Final = Binding("ce_")
 DATA: Final = b"data"
@@ -26,7 +26,6 @@ PLACE: Final = b"tidings-place"  # and where it stood there: its stream, and its
 REASON: Final = b"tidings-reason"  # why it was given up
 DETAIL: Final = b"tidings-detail"
 _CONTENT_TYPE: Final = CONTENT_TYPE.encode()
-_JSON: Final = JSON.encode()
 _SPECVERSION: Final = b"ce_specversion"
 
 
@@ -58,7 +57,8 @@ class Entries:
 
     def __init__(self, foreign: Foreign) -> None:
         self._foreign = foreign
-        self._shapes: dict[tuple[bytes, ...], list[str] | None] = {}
+        self._noticing = Noticing(BINDING)
+        self._shapes: dict[tuple[bytes, ...], tuple[str, ...] | None] = {}
 
     def arrival(self, part: Part, id: bytes, fields: list[bytes], attempt: int = 1) -> Arrival:
         """An entry as an arrival. This is the path that every event takes."""
@@ -69,12 +69,15 @@ class Entries:
             shape = self._shape(names)
         if shape is None:
             return self._other(part, id, fields, attempt)
-        values = fields[1::2]
-        data, content_type = values.pop(), values.pop()
-        ticket = Ticket(part, id, fields)
+        values, ticket = fields[1::2], Ticket(part, id, fields)
+        data = values.pop()
+        notice = self._noticing.notice(shape, values, data)
+        if notice is not None:
+            return Arrival(notice, ticket, attempt)
         try:
-            kind = JSON if content_type == _JSON else content_type.decode()
-            event = BINDING.event(zip(shape, map(bytes.decode, values), strict=True), data, kind)
+            texts = list(map(bytes.decode, values))
+            event = BINDING.event(zip(shape, texts, strict=True), data, texts[-1])
+            self._noticing.learn(shape, values, event)
             return Arrival(event, ticket, attempt)
         except ValueError as error:  # InvalidEvent, and bytes that are no text
             message = _message(part.channel, f"{part.key} {id.decode()}", fields)
@@ -106,11 +109,11 @@ class Entries:
         except ValueError as error:
             return self._foreign.arrival(message, ticket, attempt, error)
 
-    def _shape(self, names: tuple[bytes, ...]) -> list[str] | None:
-        """The names of the attributes, where all is as we write it; a few shapes come again and again."""
+    def _shape(self, names: tuple[bytes, ...]) -> tuple[str, ...] | None:
+        """The names of the headers, where all is as we write it; a few shapes come again and again."""
         is_ours = names[-2:] == (_CONTENT_TYPE, DATA) and _SPECVERSION in names
         is_plain = is_ours and all(name.startswith(b"ce_") and name.isascii() for name in names[:-2])
-        shape = [name.decode() for name in names[:-2]] if is_plain else None
+        shape = tuple(name.decode() for name in names[:-1]) if is_plain else None
         if len(self._shapes) < 4096:  # a bound, so that foreign entries cannot fill the memory
             self._shapes[names] = shape
         return shape

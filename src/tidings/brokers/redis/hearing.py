@@ -83,7 +83,7 @@ class Hearing:
         arrivals: list[Arrival] = []
         while self._came and len(arrivals) < room:
             arrival = self._arrival(*self._came.popleft())
-            if self._hears.matches(arrival.event.type) or arrival.failure is not None:
+            if self._hears.matches(arrival.notice.type) or arrival.failure is not None:
                 arrivals.append(arrival)
                 self._open.add(arrival.ticket)
         if len(self._came) < self._prefetch:

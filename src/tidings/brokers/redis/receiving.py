@@ -104,7 +104,7 @@ class Receiving(ABC):
                 arrival = self.entries.lost(part, id, BrokerError(told), attempt)
             else:
                 arrival = read(part, id, fields, attempt)
-            if hears(arrival.event.type) or arrival.failure is not None:
+            if hears(arrival.notice.type) or arrival.failure is not None:
                 part.open.add(id)
                 arrivals.append(arrival)
             else:

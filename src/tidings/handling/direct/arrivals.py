@@ -39,23 +39,23 @@ class Arrivals:
         """Arrivals as items, decoded; one that cannot be decoded says why."""
         items: list[Item] = []
         in_hand, order = self._in_hand, self._count
-        known: tuple[str, int] | None = None
         decode: Any = None
         again: Any = None
+        known_type, known_version = "", 0
         for arrival in arrivals:
-            event = arrival.event
+            notice = arrival.notice
             order += 1
             in_hand[order] = arrival
-            data = bytes(event.data)
-            slot = slot_of(event.key or event.id) if self._needs_slots else 0
-            record = Record(order, event.type, event.version, data, 0, slot)
-            if known != (event.type, event.version):
-                known = (event.type, event.version)
-                decode, again = self._decoder(*known)
+            type_, version, data = notice.type, notice.version, bytes(notice.data)
+            slot = slot_of(notice.key or notice.id) if self._needs_slots else 0
+            record = Record(order, type_, version, data, 0, slot)
+            if type_ != known_type or version != known_version:
+                known_type, known_version = type_, version
+                decode, again = self._decoder(type_, version)
             try:
                 items.append(Item(record, NOWHERE, decode(data), arrival.failure, again, False, arrival.attempt - 1))
             except Exception as error:  # a type's own code may raise anything
-                failure = arrival.failure or self._failure(record, event, error)
+                failure = arrival.failure or self._failure(record, arrival.event, error)
                 value = data if failure is None else None
                 items.append(Item(record, NOWHERE, value, failure, None, False, arrival.attempt - 1))
         self._count = order

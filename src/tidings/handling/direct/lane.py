@@ -11,6 +11,7 @@ from tidings.brokers import Arrival, Capabilities, Inbox
 from tidings.clock import Clock
 from tidings.errors import EventRefused
 from tidings.events import Event
+from tidings.handling.acknowledging import Acknowledging
 from tidings.handling.batch import Answers
 from tidings.handling.delivery import Item
 from tidings.handling.direct.answers import DirectAnswers, Stopped
@@ -43,13 +44,13 @@ class Lane:
         outlet: Outlet,
         clock: Clock,
         metrics: MetricsHook | None,
-        on_answer: Callable[[], None],
+        done: Acknowledging,
     ) -> None:
-        self._on_answer = on_answer  # called when answers were taken: it gets on
         self._name = subscription.name
         self._stops = subscription.policy.on_exhausted == "stop"
         self._keeps = capabilities.dead_letters and subscription.policy.on_exhausted != "drop"
         self._inbox = inbox
+        self._done = done
         self._capabilities = capabilities
         self._arrivals = arrivals
         self._batch = batch
@@ -169,12 +170,10 @@ class Lane:
         blocked = {one.order for one in parked if one.state == "blocked"}
         self._hung += [item for item in items if item.record.order in blocked]
         done = [item.record.order for item in items if item.record.order not in aside]
-        if done:
-            await self._inbox.settle(self._arrivals.take(done))
+        self._done.add(self._arrivals.take(done))
         for one in parked:
             if one.order not in blocked:
                 await self._set_aside(one, items)
-        self._on_answer()
         self._tell(len(items), parked, published, self._clock.monotonic() - started)
 
     async def _publish(self, items: list[Item]) -> int:

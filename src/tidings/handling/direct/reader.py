@@ -11,6 +11,7 @@ from tidings.brokers.channels import PARTITIONS
 from tidings.clock import Clock
 from tidings.errors import Fenced
 from tidings.events import Catalog
+from tidings.handling.acknowledging import Acknowledging
 from tidings.handling.delivery import Item
 from tidings.handling.direct.answers import DirectAnswers, Stopped
 from tidings.handling.direct.arrivals import Arrivals
@@ -89,14 +90,16 @@ class DirectReader:
         async with self._broker.subscribe(group.patterns, group=name, start=group.start, prefetch=prefetch) as inbox:
             self.trouble.reason = None
             arrivals = Arrivals(self._catalog, needs_slots=self.subscription.policy.concurrency > 1)
-            lanes = self._lanes = self._new_lanes(inbox, arrivals)
+            done = Acknowledging(inbox, self.trouble.over)
+            lanes = self._lanes = self._new_lanes(inbox, arrivals, done)
             for lane in lanes:
                 lane.on_rest = self._rested
             receiving = asyncio.create_task(self._receive(inbox, arrivals, lanes))
             working = [asyncio.create_task(lane.run()) for lane in lanes]
+            settling = asyncio.create_task(done.run())
             ending = asyncio.create_task(self._ending.wait())
             try:
-                await asyncio.wait([receiving, *working, ending], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([receiving, *working, settling, ending], return_when=asyncio.FIRST_COMPLETED)
             except asyncio.CancelledError:
                 for work in working:
                     work.cancel()
@@ -104,25 +107,25 @@ class DirectReader:
             finally:
                 for task in (receiving, ending):
                     task.cancel()
-                await self._finish(working)
+                await self._finish(working, done, settling)
                 for lane in lanes:
                     lane.close()
                 self.handled += sum(lane.handled for lane in lanes)
                 self._lanes = []
-            for task in (receiving, *working):
+            for task in (receiving, *working, settling):
                 if task.done() and not task.cancelled():
                     task.result()
 
-    async def _finish(self, working: Sequence["asyncio.Task[None]"]) -> None:
-        """Let the handlers at work return, and settle what they have done."""
+    async def _finish(
+        self, working: Sequence["asyncio.Task[None]"], done: Acknowledging, settling: "asyncio.Task[None]"
+    ) -> None:
+        """Let the handlers at work return, and settle what they have done, also when they are given no more time."""
         self._end_lanes()
         try:
-            await asyncio.wait(working)
-        except asyncio.CancelledError:
-            for task in working:
-                task.cancel()
-            await asyncio.wait(working)
-            raise
+            await _ended(*working)
+        finally:
+            done.end()
+            await _ended(settling)
 
     async def _receive(self, inbox: Inbox, arrivals: Arrivals, lanes: Sequence[Lane]) -> None:
         while True:
@@ -132,7 +135,7 @@ class DirectReader:
             else:
                 _deal(items, lanes)
 
-    def _new_lanes(self, inbox: Inbox, arrivals: Arrivals) -> list[Lane]:
+    def _new_lanes(self, inbox: Inbox, arrivals: Arrivals, done: Acknowledging) -> list[Lane]:
         subscription, concurrency = self.subscription, self.subscription.policy.concurrency
         count = min(concurrency, _MOST_LANES)
         if count > 1:
@@ -152,7 +155,7 @@ class DirectReader:
                 self._outlet,
                 clock,
                 self._metrics,
-                self.trouble.over,
+                done,
             )
             for batch in batches
         ]
@@ -172,6 +175,17 @@ class DirectReader:
                 await self._ending.wait()
         except TimeoutError:
             return
+
+
+async def _ended(*tasks: "asyncio.Task[None]") -> None:
+    """Wait for them; who is told to wait no longer has them cancelled, and waits for that."""
+    try:
+        await asyncio.wait(tasks)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        raise
 
 
 def _deal(items: list[Item], lanes: Sequence[Lane]) -> None:

@@ -1,0 +1,114 @@
+"""Messages read at a glance. Those of a channel look alike, and what was once found sound is not looked at again.
+
+Messages with the same headers in the same order have one *shape*. Within it, those with the same source, type, version
+and content type are of one *kind*, which is read with care when it is met first. Of any other there is only to see
+whether what is its own (id, key, time ...) is plain text; where it is not, the message is read with care as well.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from operator import itemgetter
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from tidings.brokers.binding import CONTENT_TYPE, ENOUGH, TYPES, Binding
+from tidings.brokers.interface import Notice
+from tidings.events import Event
+from tidings.events.envelope import JSON
+
+_ALIKE: Final = ("specversion", "source", "type", "eventversion", "datacontenttype")
+_SHAPES: Final = 256  # that are remembered, and as many kinds of each, so that foreign messages cannot fill the memory
+
+fromisoformat = datetime.fromisoformat
+Thing = TypeVar("Thing")
+Values = Sequence[str] | Sequence[bytes]
+Kind = tuple[str, str, int]  # source, type and version
+
+
+class Noticing:
+    """Reads the messages of one carrier, whose headers are text, or the bytes of text."""
+
+    def __init__(self, binding: Binding) -> None:
+        self._binding = binding
+        self._shapes: dict[tuple[str, ...], _Shape] = {}
+
+    def notice(self, names: tuple[str, ...], values: Values, data: bytes) -> Notice | None:
+        """What a message with these headers says, its content type among them; None when it is to be read with care."""
+        shape = self._shapes.get(names)
+        kind = None if shape is None else shape.kinds.get(shape.alike(values))
+        if shape is None or kind is None:
+            return None
+        own = shape.own(values)
+        try:
+            texts = own if type(own[0]) is str else tuple(map(bytes.decode, own))
+            said = "".join(texts)
+            is_plain = len(said) <= ENOUGH and said.isascii() and said.isprintable() and "" not in texts
+            if not is_plain or (shape.time is not None and fromisoformat(texts[shape.time]).tzinfo is None):
+                return None
+        except (ValueError, TypeError):
+            return None
+        source, type_, version = kind
+        key = None if shape.key is None else texts[shape.key]
+        return Notice(texts[shape.id], source, type_, version, key, data or b"null", texts, shape.make)
+
+    def learn(self, names: tuple[str, ...], values: Values, event: Event) -> None:
+        """This is the event of such a message, which was read with care: the next of its kind need not be."""
+        shape = self._shapes.get(names) or _remember(self._shapes, names, _Shape(names, self._binding))
+        if shape.is_plain and event.content_type == JSON:
+            _remember(shape.kinds, shape.alike(values), (event.source, event.type, event.version))
+
+
+class _Shape:
+    """Where in the headers of such messages what is to be found."""
+
+    def __init__(self, names: tuple[str, ...], binding: Binding) -> None:
+        self._binding, prefix = binding, binding.prefix
+        alike = {CONTENT_TYPE, *(prefix + each for each in _ALIKE)}
+        own = self.names = [name for name in names if name.startswith(prefix) and name not in alike]
+        self.own = _picked([names.index(name) for name in own])
+        self.alike = _picked([index for index, name in enumerate(names) if name in alike])
+        self.attributes = [binding.attributes.get(name, "headers") for name in own]
+        self.id = _place("id", self.attributes) or 0  # there is one wherever a kind is known
+        self.key, self.time = _place("key", self.attributes), _place("time", self.attributes)
+        self.kinds: dict[Any, Kind] = {}
+        self.is_plain = prefix + TYPES not in own and len(set(names)) == len(names)  # else each is read with care
+        self.make = self._event
+        self.is_simple = not {"headers", "traceparent"} & set(self.attributes)
+
+    def _event(self, notice: Notice) -> Event:
+        if not self.is_simple:
+            return self._read(notice)
+        said: dict[str, Any] = dict(zip(self.attributes, notice.said, strict=True))
+        if self.time is not None:
+            said["time"] = fromisoformat(notice.said[self.time])
+        data = msgspec.Raw(notice.data)
+        return Event(source=notice.source, type=notice.type, version=notice.version, data=data, **said)
+
+    def _read(self, notice: Notice) -> Event:
+        """With care, as there is a header of the user's, or a trace."""
+        alike = {
+            "specversion": "1.0",
+            "source": notice.source,
+            "type": notice.type,
+            "eventversion": str(notice.version),
+        }
+        own = zip(self.names, notice.said, strict=True)
+        pairs = [*((self._binding.prefix + name, value) for name, value in alike.items()), *own]
+        return self._binding.event(pairs, notice.data)
+
+
+def _place(name: str, names: Sequence[str]) -> int | None:
+    return names.index(name) if name in names else None
+
+
+def _picked(indices: Sequence[int]) -> Callable[[Values], Any]:
+    """Those of the values that stand there."""
+    return itemgetter(*indices) if len(indices) > 1 else lambda values: tuple(values[index] for index in indices)
+
+
+def _remember(known: dict[Any, Any], name: Any, thing: Thing) -> Thing:
+    if len(known) >= _SHAPES:
+        known.clear()
+    known[name] = thing
+    return thing
