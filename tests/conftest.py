@@ -16,7 +16,11 @@ from blockbuster import blockbuster as detector
 
 # what fails in a suite is explained like what fails in a test file
 pytest.register_assert_rewrite("tidings.testing.broker_conformance", "tests.brokers.trouble", "tests.brokers.judging")
-pytest_plugins = ["tests.servers.fixtures", "tests.servers.logs"]  # private servers, started when a test asks for one
+pytest_plugins = [
+    "tests.servers.fixtures",  # private servers, started when a test asks for one
+    "tests.servers.logs",
+    "tests.spreading",
+]
 
 MAY_BLOCK = [  # end of the file's path, functions: each with the reason why it may block the event loop
     # A hang is reported from inside the loop that hangs; without this the report itself would be the error.

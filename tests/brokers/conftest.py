@@ -119,8 +119,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _carrier_of(item: pytest.Item) -> Carrier | None:
-    found: Carrier | None = item.callspec.params.get("carrier") if hasattr(item, "callspec") else None
-    return found
+    found = item.callspec.params.get("carrier") if hasattr(item, "callspec") else None
+    return found if isinstance(found, Carrier) else None
 
 
 def _turn(item: pytest.Item) -> int:
