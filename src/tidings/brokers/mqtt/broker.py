@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
@@ -55,6 +56,8 @@ class MqttBroker:
         self._publishing = asyncio.Lock()
         self._link: Link | None = None
         self._members: dict[str, Membership | Listening] = {}  # by their names
+        self._numbers = itertools.count()  # of names
+        self._free_names: list[str] = []  # of members that were, as nobody waits for who comes back as before
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Returns when the server has acknowledged each."""
@@ -67,7 +70,7 @@ class MqttBroker:
         self, patterns: Sequence[str], *, group: str | None, start: str = "earliest", prefetch: int = 500
     ) -> AsyncIterator[MqttInbox]:
         """Join a group, whose members share out its sessions; without one, have a session that ends with this."""
-        name = self._free_name()
+        name = self._free_names.pop() if self._free_names else self._new_name()
         inbox = MqttInbox(self._wire, patterns, url=self.url, group=group or name, member=name, prefetch=prefetch)
         hearing = partial(self._hearing, self._channels.heard(patterns), group, start)
         member: Membership | Listening
@@ -76,8 +79,10 @@ class MqttBroker:
         else:
             member = Membership(self._settings, group, name, lambda number: hearing([number]), inbox, prefetch)
         self._members[name] = member
+        has_joined = False
         try:
             await member.join()
+            has_joined = True
             yield inbox
         finally:
             try:
@@ -85,6 +90,8 @@ class MqttBroker:
             finally:
                 member.cut()
                 self._members.pop(name, None)
+                if has_joined:
+                    self._free_names.append(name)
 
     async def groups(self) -> list[Standing]:
         """MQTT does not tell what waits in a session."""
@@ -122,16 +129,14 @@ class MqttBroker:
     async def _connected(self) -> Link:
         async with self._publishing:
             if self._link is None or self._link.failure is not None:
-                link = Link(self._settings, Life(f"{self._name}-publishing"), lambda message: None, _note)
+                link = Link(self._settings, Life(self._new_name()), lambda message: None, _note)
                 await link.open()
                 self._link = link
             return self._link
 
-    def _free_name(self) -> str:
-        """A name for a member; the same as before, once that is over, so that nobody waits for who it was."""
-        return next(
-            name for number in range(len(self._members) + 1) if (name := f"{self._name}-{number}") not in self._members
-        )
+    def _new_name(self) -> str:
+        """One that no connection had: one that was cut short may yet come about, and would end its namesake's."""
+        return f"{self._name}-{next(self._numbers)}"
 
     def _hearing(
         self, heard: frozenset[str] | None, group: str | None, start: str, partitions: Sequence[int]
