@@ -230,7 +230,7 @@ MQTT = Carrier(
     "mosquitto_server",
     SecureMosquitto,
     "mqtt",
-    settings={"session": 1, "timeout": 5},  # which is also how long a member may have events in hand
+    settings={"session": 2, "timeout": 5},  # which is also how long a member may have events in hand
     haste={"timeout": 1},
     door=Door("mqtts", 1, "me"),
     forgets=2.0,

@@ -20,6 +20,7 @@ from tidings.testing.broker_conformance.words import within
 from tidings.testing.checker import History
 
 LIMIT = 30.0  # seconds for what takes milliseconds on an idle machine
+PATIENCE = 80.0  # seconds for a server that is just coming up
 PAUSE = 0.05  # seconds before who failed tries again
 KEYS = 12
 _BATCH = 10  # fewer than there are keys
@@ -181,8 +182,8 @@ async def joined(broker: Broker, *, group: str | None = "g") -> AsyncIterator[In
 
 
 async def insisting(attempt: Callable[[], Awaitable[Result]]) -> Result:
-    """Try again, as long as the server cannot be reached."""
-    async with within("the server's answer"):
+    """Try again, as long as the server cannot be reached; one in Java takes long after it was killed."""
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 return await attempt()

@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 import pytest
 
 from tests.brokers.carriers import Carrier, has_server, those
-from tests.brokers.words import Opened, own_name
+from tests.brokers.words import Opened, insisting, joined, own_name
 from tests.servers.secure import PASSWORD
 from tests.servers.server import Server, free_ports
 from tidings.errors import BrokerUnreachable, EventRefused
@@ -65,8 +65,8 @@ async def test_an_event_larger_than_the_server_takes_is_refused_by_name_and_take
     carrier: Carrier, mortal: Server, opened: Opened
 ) -> None:
     broker = await opened(carrier.url(mortal, own_name(), **carrier.unlimited))
-    async with broker.subscribe(["order:*"], group="g") as inbox:
-        await broker.publish([new_event(0)])
+    async with joined(broker) as inbox:
+        await insisting(lambda: broker.publish([new_event(0)]))
         with pytest.raises(EventRefused, match="'id-1'"):
             async with within("a refusal"):
                 await broker.publish([new_event(1, data="x" * carrier.too_large)])
