@@ -47,8 +47,8 @@ async def test_who_knows_password_and_authority_gets_in_and_nobody_else(
         strangers.append(await opened(carrier.secure(mortal, name, password="mistaken", timeout=1)))
 
     events = new_events(0, 300)
-    async with broker.subscribe(["order:*"], group="g") as inbox:
-        await broker.publish(events)
+    async with joined(broker) as inbox:
+        await insisting(lambda: broker.publish(events))
         assert {*ids_of(await take(inbox, ids_of(events)))} == {*ids_of(events)}
     for stranger in strangers:
         with pytest.raises(BrokerUnreachable) as raised:
