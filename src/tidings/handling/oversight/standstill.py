@@ -22,7 +22,7 @@ from tidings.handling.subscription import Subscription
 
 logger = logging.getLogger("tidings")
 LIMIT = 0.25  # seconds without a sign
-_PAUSE = 0.5  # seconds between two looks
+_PAUSE = 1.0  # seconds between two looks, each of which costs an idle process a little
 _STARVED = 1.5  # times the limit: a wait that took longer says that the machine stood still, and not the loop
 
 
