@@ -196,6 +196,20 @@ async def test_a_dead_letter_that_can_be_read_meanwhile_is_read_when_it_is_heard
     assert await broker.letters() == []
 
 
+async def test_each_letter_that_is_heard_again_counts_its_attempts(connected: Connect) -> None:
+    broker, ids = await connected(), [f"id-{number}" for number in range(3)]
+    async with broker.subscribe(["order:*"], group="g") as inbox, within("the letters again"):
+        await broker.publish([new_event(number) for number in range(3)])
+        for arrival in await take_arrivals(inbox, ids):
+            arrival.attempt = 4
+            await inbox.reject(arrival, "it fails")
+        for letter in await broker.letters("g"):
+            await broker.resolve(letter, again=True)
+        again = await take_arrivals(inbox, ids)
+
+    assert [arrival.attempt for arrival in again] == [5, 5, 5]
+
+
 async def test_the_letters_of_all_groups_are_told_apart(connected: Connect) -> None:
     broker = await connected()
     for group in ("shop:orders", "shop.orders"):

@@ -75,7 +75,8 @@ class Wire:
             content = dict(zip(names, values, strict=True)).get(CONTENT_TYPE, b"").decode()
             if said and not content.startswith(_STRUCTURED):
                 event = self._binding.event(said.items(), received.value, content or None)
-                self._noticing.learn(names, values, event)
+                if not _is_letter(received):  # each of those says how often it was tried
+                    self._noticing.learn(names, values, event)
                 return Arrival(_keyed(event, key_of(received)), received, attempts_in(received) + 1)
         except (InvalidEvent, UnicodeDecodeError, AttributeError) as error:
             return self._foreign_arrival(received, error)
