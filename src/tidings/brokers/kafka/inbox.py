@@ -82,8 +82,11 @@ class KafkaInbox:
         """Those for this group; the others are done with."""
         if all(map(self._hears.matches, {arrival.notice.type for arrival in arrivals})):
             return arrivals
-        heard = list(filter(self._is_heard, arrivals))
-        self._tray.settle([arrival.ticket for arrival in arrivals if not self._is_heard(arrival)])
+        heard: list[Arrival] = []
+        others: list[Arrival] = []
+        for arrival in arrivals:
+            (heard if self._is_heard(arrival) else others).append(arrival)
+        self._tray.settle([arrival.ticket for arrival in others])
         return heard
 
     def _is_heard(self, arrival: Arrival) -> bool:
