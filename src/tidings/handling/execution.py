@@ -41,6 +41,7 @@ class Calling:
     def __init__(self, subscription: Subscription, batch: Answers, clock: Clock, complete: Complete) -> None:
         self._name = subscription.name
         self._call = subscription.form.caller(subscription.name)
+        self._of_value = subscription.form.of_value
         self._policy = subscription.policy
         self._batch = batch
         self._clock = clock
@@ -129,7 +130,7 @@ class Sequential(Calling):
             current.reset(token)
 
     async def _run(self, items: list[Item], cell: Current, watch: Watch) -> list[Item]:
-        call, batch, held, handle = self._call, self._batch, self._batch.held, handled.set
+        call, of_value, batch, held, handle = self._call, self._of_value, self._batch, self._batch.held, handled.set
         is_whole, are_parked = False, bool(items) and items[0].parked  # all of them are, or none
         for index, item in enumerate(items):
             if self._paused:
@@ -145,7 +146,7 @@ class Sequential(Calling):
             cell.item = item
             handle(item)
             try:
-                result = await call(item, None)
+                result = await (call(item, None) if of_value is None else of_value(item.value))
             except BaseException as error:
                 told, cell.item = watch.told(answerable(error, self._name)), None
                 self.left = items[index:]

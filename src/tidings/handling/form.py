@@ -50,6 +50,11 @@ class Form(msgspec.Struct, frozen=True):
         """Is data all it takes?"""
         return self.wants == ("data",)
 
+    @property
+    def of_value(self) -> Handler | None:
+        """The handler itself, where it takes one event's data alone: called without a detour, as most are."""
+        return self.handler if self.is_plain and not self.takes_list else None
+
     def caller(self, group: str) -> Callable[[Any, Any], Any]:
         """`call(item, tx)`: the handler with the arguments it asked for; `call(items, tx)` when it takes a list."""
         handler = self.handler
