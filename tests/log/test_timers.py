@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.log.test_sqlite import file_size_limit
+from tests.log.sqlite.stage import file_size_limit
 from tidings.clock import ManualClock
 from tidings.errors import DiskFull
 from tidings.events import Event

@@ -1,0 +1,138 @@
+"""Others that hold the file: a writer that stands still, one that is no tidings, and the parent of a fork."""
+
+import asyncio
+import contextlib
+import os
+import pickle
+import signal
+import sqlite3
+import sys
+import warnings
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.log.sqlite.stage import event, made, on_writer, recorded
+from tidings.errors import LogLocked, UsedAfterFork
+from tidings.log import START
+from tidings.log.sqlite import SqliteLog
+
+LIMIT = 20.0  # seconds for what should take milliseconds
+
+
+HOLDER = """
+import fcntl, os, sys
+lock = os.open(sys.argv[1], os.O_RDWR)
+fcntl.flock(lock, fcntl.LOCK_EX)
+os.pwrite(lock, os.getpid().to_bytes(8, "little"), 0)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.asynccontextmanager
+async def stopped_holder(path: Path) -> AsyncIterator[int]:
+    """Another process that holds the writers' lock and is stopped in the middle; gone when the block ends."""
+    lock = path.parent / "log.db-tidings" / "lock"
+    pipes: Any = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", HOLDER, str(lock), **pipes)
+    assert process.stdout is not None
+    await process.stdout.readline()
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_a_stopped_lock_holder_is_named_within_the_timeout(path: Path) -> None:
+    log = await SqliteLog.open(path, lock_timeout=0.2)
+    try:
+        await log.append([event(0)])
+        async with asyncio.timeout(LIMIT):
+            async with stopped_holder(path) as pid:
+                first = asyncio.ensure_future(log.append([event(1)]))
+                with pytest.raises(LogLocked) as refused:
+                    await first
+                for number in (2, 3):  # those behind it are not left waiting either
+                    with pytest.raises(LogLocked) as again:
+                        await log.append([event(number)])
+                assert await recorded(log) == ["id-0"]  # reading goes on
+            await log.append([event(4)])
+
+        assert (refused.value.pid, again.value.pid) == (pid, pid)
+        assert await recorded(log) == ["id-0", "id-4"]  # what was refused is not done later
+    finally:
+        await log.close()
+
+
+async def test_a_stopped_lock_holder_keeps_nobody_opening_for_ever(path: Path) -> None:
+    await made(path)
+    async with asyncio.timeout(LIMIT):
+        async with stopped_holder(path) as pid:
+            with pytest.raises(LogLocked) as refused:
+                await SqliteLog.open(path, lock_timeout=0.2)
+        log = await SqliteLog.open(path, lock_timeout=10.0)
+
+    assert refused.value.pid == pid
+    assert await recorded(log) == ["id-0"]
+    await log.close()
+
+
+async def test_a_writer_outside_tidings_locks_only_for_a_while(log: SqliteLog, path: Path) -> None:
+    outside = await asyncio.to_thread(sqlite3.connect, path, isolation_level=None, check_same_thread=False)
+    await on_writer(log, "PRAGMA busy_timeout = 100")
+    try:
+        await asyncio.to_thread(outside.execute, "BEGIN IMMEDIATE")
+        attempts = [log.append([event(number)]) for number in range(50)]
+        async with asyncio.timeout(4.0):  # not 50 times the wait of one
+            outcomes = await asyncio.gather(*attempts, return_exceptions=True)
+        await asyncio.to_thread(outside.execute, "ROLLBACK")
+        await log.append([event(99)])
+    finally:
+        await asyncio.to_thread(outside.close)
+
+    assert {type(outcome) for outcome in outcomes} == {LogLocked}
+    assert await recorded(log) == ["id-99"]
+
+
+def test_a_log_opened_before_a_fork_refuses_the_child(path: Path) -> None:
+    with asyncio.Runner() as runner:
+        log = runner.run(SqliteLog.open(path))
+        member = runner.run(log.ledger.enter())
+        child, said = fork(lambda: used_in_the_child(log))
+
+        runner.run(log.append([event(1)]))  # the parent does not notice
+        runner.run(log.ledger.pulse(member))
+        assert runner.run(recorded(log)) == ["id-1"]
+        runner.run(log.close())
+
+    assert [type(error) for error in said] == [UsedAfterFork] * 3
+    assert (said[0].opened_by, said[0].used_by) == (os.getpid(), child)
+
+
+async def used_in_the_child(log: SqliteLog) -> list[Any]:
+    calls = (log.append([event(2)]), log.scan(START), log.ledger.enter())
+    said = list(await asyncio.gather(*calls, return_exceptions=True))
+    await log.close()  # harmless to the parent, whose file, lock and member these are
+    return said
+
+
+def fork(work: Callable[[], Any]) -> tuple[int, Any]:
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that there are threads is what this is about
+        child = os.fork()
+    if child == 0:
+        try:
+            os.write(writer, pickle.dumps(asyncio.new_event_loop().run_until_complete(work())))
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        said = pickle.loads(pipe.read())
+    os.waitpid(child, 0)
+    return child, said
