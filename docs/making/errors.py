@@ -1,4 +1,4 @@
-"""The page of errors: the tree at the top of errors.py, and what each says, carries and advises."""
+"""The page of errors: the tree at the top of `tidings.errors`, and what each says, carries and advises."""
 
 import inspect
 import re
@@ -25,6 +25,8 @@ def _entry(line: str) -> str:
 
 
 def kinds() -> list[type[errors.TidingsError]]:
-    """The errors as `errors.py` defines them."""
-    public = [it for name, it in vars(errors).items() if inspect.isclass(it) and not name.startswith("_")]
-    return [it for it in public if issubclass(it, errors.TidingsError) and it.__module__ == errors.__name__]
+    """All errors, in the order of the tree."""
+    public = [getattr(errors, name) for name in errors.__all__]
+    found = [it for it in public if inspect.isclass(it) and issubclass(it, errors.TidingsError)]
+    order = re.findall(r"\w+", errors.__doc__ or "")
+    return sorted(found, key=lambda kind: order.index(kind.__name__))

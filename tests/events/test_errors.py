@@ -81,6 +81,10 @@ def test_every_error_has_an_example_here_and_a_place_in_the_drawn_tree() -> None
     assert all(kind.__name__ in (errors.__doc__ or "") for kind in defined)
 
 
+def test_every_error_names_the_module_to_import_it_from() -> None:
+    assert {type(error).__module__ for error in EXAMPLES} == {"tidings.errors"}
+
+
 def test_a_contract_error_names_type_version_path_and_what_was_expected() -> None:
     text = str(errors.ContractError("order:created", 2, "$.total", "Expected `str`, got `int`"))
 
