@@ -3,21 +3,15 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
-from zlib import crc32
 
 from tidings.log.group import LANES
-from tidings.log.position import Epoch
 from tidings.log.postgres.connection import Connection
 from tidings.log.postgres.edge import Edge
-from tidings.log.reading import checked, refuse_damaged
-from tidings.log.record import DATA_CRC, Record
+from tidings.log.reading import checked
+from tidings.log.relational.reading import LEAN, LEANEST, WHOLE, leanest
 from tidings.log.slices import Slice, Where
 
 _SPAN = 20_000  # events: no single question may keep a reader's thread for long, however little it finds
-_FEW = 10  # records of a prefix: more than one is a question back
-_LEANEST = "position, version, data, checksum"  # where one type alone is asked for
-_LEAN = "position, type, version, data, checksum"
-WHOLE = f"{_LEAN}, slot, recorded_at, stream, stream_version, envelope"
 _WINDOW = f"(SELECT * FROM tidings_events WHERE position > ? AND position <= ? ORDER BY position LIMIT {_SPAN}) AS span"
 _END = f"""
 SELECT coalesce(max(position), 0), count(*) FROM (
@@ -48,30 +42,9 @@ def scan(connection: Connection, edge: Edge, after: int, where: Where, limit: in
     else:
         upto = head if _sees_all(where) else _end(connection, after, head)
     only = _only_type(where)
-    records = checked(rows, epoch) if only is None else _leanest(rows, only, epoch)
+    records = checked(rows, epoch) if only is None else leanest(rows, only, epoch)
     upto = max(upto, after)
     return Slice(records, epoch.position(after), epoch.position(upto), at_head=upto >= head, epoch=epoch)
-
-
-def stream(connection: Connection, name: str, after: int, upto: int | None, backwards: bool, limit: int) -> list[Any]:
-    """A page of one stream's rows by version."""
-    order = "DESC" if backwards else "ASC"
-    sql = f"""
-    SELECT {WHOLE} FROM tidings_events WHERE stream = ? AND stream_version > ? AND stream_version <= ?
-    ORDER BY stream_version {order} LIMIT ?"""
-    rows: list[Any] = connection.execute(sql, (name, after, 2**62 if upto is None else upto, limit)).fetchall()
-    return rows
-
-
-def with_id(connection: Connection, event_id: str, *, prefix: bool = False) -> list[Any]:
-    """The rows with this id, of whatever source; with `prefix` the first few whose id begins so."""
-    if prefix:
-        sql = f"SELECT {WHOLE} FROM tidings_events WHERE id >= ? AND id < ? ORDER BY id LIMIT {_FEW}"
-        parameters: tuple[str, ...] = (event_id, f"{event_id}\U0010ffff")
-    else:
-        sql, parameters = f"SELECT {WHOLE} FROM tidings_events WHERE id = ? ORDER BY position", (event_id,)
-    rows: list[Any] = connection.execute(sql, parameters).fetchall()
-    return rows
 
 
 def related(connection: Connection, edge: Edge, after: int, mentions: Sequence[bytes], limit: int) -> Slice:
@@ -130,21 +103,9 @@ def _only_type(where: Where) -> str | None:
     return next(iter(where.types)) if where.lean and where.types is not None and len(where.types) == 1 else None
 
 
-def _leanest(rows: list[Any], only: str, epoch: Epoch) -> list[Record]:
-    """Rows without their type, which is known: checked and made records in one pass, as a catch-up is mostly this."""
-    records = [
-        Record(order, only, version, data, checksum)
-        for order, version, data, checksum in rows
-        if crc32(data) == checksum & DATA_CRC
-    ]
-    if len(records) < len(rows):
-        refuse_damaged([Record(order, only, version, data, checksum) for order, version, data, checksum in rows], epoch)
-    return records
-
-
 @lru_cache(maxsize=256)
 def _statement(where: Where) -> str:
-    columns = _LEANEST if _only_type(where) is not None else _LEAN if where.lean else WHOLE
+    columns = LEANEST if _only_type(where) is not None else LEAN if where.lean else WHOLE
     if _sees_all(where):
         return f"SELECT {columns} FROM tidings_events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"
     conditions = ["true"]

@@ -5,8 +5,8 @@ from collections.abc import Generator, Iterator
 from tidings.log.position import Epoch
 from tidings.log.postgres.connection import Connection
 from tidings.log.postgres.edge import Edge
-from tidings.log.postgres.reading import WHOLE
 from tidings.log.record import Record
+from tidings.log.relational.reading import WHOLE
 from tidings.log.verifying import DECIDE, MOVE, Columns, Examined, Flaw, broken_stream, wrong_with
 
 _STEP = 1000  # events

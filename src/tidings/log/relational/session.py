@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from tidings.log.position import Epoch, Position
-from tidings.log.record import Draft
+from tidings.log.record import Adopted, Draft
+from tidings.log.slices import ANY, Expect
 
 Result = TypeVar("Result")
 
@@ -60,8 +61,19 @@ class Session(Protocol):
     def flush(self) -> None:
         """Write what was gathered."""
 
+    def run(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
+        """Run a statement of the user's."""
+
+    def append(
+        self, drafts: Sequence[Draft], stream: str | None = None, expect: Expect = ANY, *, careful: bool = False
+    ) -> Any:
+        """Record `drafts`; see `Log.append`. Only when `careful` does it look for ids that are recorded already."""
+
     def absorb(self, drafts: Sequence[Draft], *, careful: bool) -> Any:
         """Record those that are not recorded."""
+
+    def adopt(self, given: Sequence[Adopted]) -> int:
+        """Record those that are not recorded, each where its stream says; how many."""
 
     def remove(self, orders: Sequence[int]) -> None:
         """Trim these events."""
@@ -85,3 +97,6 @@ class Threads(Protocol):
 
     async def write(self, run: Any, *, exclusive: bool = False, essential: bool = False, weight: int = 1) -> Any:
         """Run a job, a function of a session and `careful`; returns what it gave once that is committed."""
+
+    def write_blocking(self, run: Any, *, weight: int = 1, timeout: float | None = None) -> Any:
+        """Run a job from a plain thread, and block until it is committed, at most `timeout` seconds."""

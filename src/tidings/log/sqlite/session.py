@@ -55,6 +55,10 @@ class Session:
         self.writes += 1
         return self.connection.execute(sql, parameters)
 
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Run a statement of the user's."""
+        return self.connection.execute(sql, parameters)
+
     def append(
         self, drafts: Sequence[Draft], stream: str | None = None, expect: Expect = ANY, *, careful: bool = False
     ) -> Appended:
@@ -76,13 +80,13 @@ class Session:
         begins = last if first == self.tip else self.epoch.position(first)
         return Appended(begins, last, None if version is None else version + len(drafts))
 
-    def absorb(self, drafts: Sequence[Draft], *, careful: bool) -> tuple[int, str]:
-        """Record those that are not recorded; how many, and the position of the last."""
+    def absorb(self, drafts: Sequence[Draft], *, careful: bool) -> int:
+        """Record those that are not recorded; how many."""
         if careful:
             self.flush()
             drafts = [draft for draft in distinct(drafts) if not self._is_recorded(draft)]
         self._gather(drafts, None, None)
-        return len(drafts), self.epoch.position(self.tip)
+        return len(drafts)
 
     def recorded(self, drafts: Sequence[Draft]) -> list[int]:
         """The orders of those that are recorded already."""
