@@ -14,6 +14,7 @@ from tidings.handling.direct import DirectReader
 from tidings.handling.flow.circuit import Circuit
 from tidings.handling.flow.circuit_breaker import CircuitBreaker
 from tidings.handling.oversight.groups import Groups
+from tidings.handling.oversight.sight import Sight
 from tidings.handling.reader import Reader
 from tidings.log.group import GroupStatus
 
@@ -87,28 +88,7 @@ async def health_of(
 ) -> Health:
     """What the ledger and the broker say of every group, and this process of those it runs."""
     groups = [] if hearing is None or broker is None else await _direct(hearing, broker)
-    for sight in [] if seen is None else await seen.list():
-        status = sight.status
-        readers = [each for each in running.readers if each.subscription.name == status.name] if running else []
-        breaker = _breaker(readers)
-        groups.append(
-            GroupHealth(
-                status.name,
-                status.state,
-                status.lag,
-                sum(len(each.settling.lease.lanes) for each in readers if each.settling.lease),
-                status.retry,
-                status.blocked,
-                status.dead,
-                next((each.trouble.reason for each in readers if each.trouble.reason), None)
-                or (breaker and breaker.trouble)
-                or _stuck(status),
-                sight.backlog.events,
-                sight.seconds,
-                sight.reason,
-                breaker,
-            )
-        )
+    groups += [_read(sight, running) for sight in ([] if seen is None else await seen.list())]
     inbound = running.inbound.trouble.reason if running and running.inbound else None
     chores = running.housekeeping.reason if running and running.housekeeping else None
     sources = tuple(map(_source, supervision.supervised)) if supervision else ()
@@ -118,6 +98,28 @@ async def health_of(
     troubles = tuple(filter(None, said))
     at_work = running is not None or hearing is not None
     return Health(app, not troubles, at_work, tuple(groups), troubles, sources, breakers)
+
+
+def _read(sight: Sight, running: Running | None) -> GroupHealth:
+    """A group that reads the log, and how it is with its readers in this process."""
+    status = sight.status
+    readers = [each for each in running.readers if each.subscription.name == status.name] if running else []
+    breaker = _breaker(readers)
+    trouble = next((each.trouble.reason for each in readers if each.trouble.reason), None)
+    return GroupHealth(
+        status.name,
+        status.state,
+        status.lag,
+        sum(len(each.settling.lease.lanes) for each in readers if each.settling.lease),
+        status.retry,
+        status.blocked,
+        status.dead,
+        trouble or (breaker and breaker.trouble) or _stuck(status),
+        sight.backlog.events,
+        sight.seconds,
+        sight.reason,
+        breaker,
+    )
 
 
 async def _direct(hearing: Hearing, broker: Broker) -> list[GroupHealth]:

@@ -34,7 +34,7 @@ from tidings.handling.report import MetricsHook
 from tidings.handling.subscription import Subscription
 from tidings.log import Log
 from tidings.log.balance import part
-from tidings.log.group import ORPHAN_AFTER
+from tidings.log.group import ORPHAN_AFTER, Group
 
 _MOST_READERS = 8  # of one group in one process; with more concurrency each handles several keys at a time
 _LEAVING = 1.0  # seconds to answer a cancellation, and to give the lanes back
@@ -95,19 +95,11 @@ class Running:
         await forget_abandoned(self._log, self._subscriptions)
         self._subscriptions = tuple(of_member(each, self._member) for each in self._subscriptions)
         groups = [each.group for each in (*self._subscriptions, *outbound)]
-        await greet_orphans(self._log, groups)
-        for group in groups:
-            orphan_after = min(group.orphan_after, self._orphan_after)
-            await self._log.ledger.join(msgspec.structs.replace(group, orphan_after=orphan_after))
-        await self._log.ledger.pulse(self._member)  # whoever died before us frees its lanes now
+        await self._join(groups)
         for each in self._subscriptions:  # one by one, so that a start that is cut short knows whom to close
             self.readers += await self._readers(each)
         if self._broker is not None:
-            for each in self._subscriptions:
-                warn_of_order(each, self._channels, self._broker)
-            feed = Feed(self._log, None, None, public=True)
-            self.readers += [self._reader(each, feed, partial(Relaying, self._broker)) for each in outbound]
-            self._start_inbound(self._broker)
+            self._relay(self._broker, outbound)
         self._announce()
         self._tasks = [asyncio.create_task(each.run(), name=each.subscription.name) for each in self.readers]
         if self._chores:
@@ -154,6 +146,21 @@ class Running:
                     for each in self._subscriptions:
                         if each.broadcast:
                             await self._log.ledger.forget(each.name)
+
+    async def _join(self, groups: Sequence[Group]) -> None:
+        await greet_orphans(self._log, groups)
+        for group in groups:
+            orphan_after = min(group.orphan_after, self._orphan_after)
+            await self._log.ledger.join(msgspec.structs.replace(group, orphan_after=orphan_after))
+        await self._log.ledger.pulse(self._member)  # whoever died before us frees its lanes now
+
+    def _relay(self, broker: Broker, outbound: Sequence[Subscription]) -> None:
+        """Take the broker's events into the log, and public ones from the log to the broker."""
+        for each in self._subscriptions:
+            warn_of_order(each, self._channels, broker)
+        feed = Feed(self._log, None, None, public=True)
+        self.readers += [self._reader(each, feed, partial(Relaying, broker)) for each in outbound]
+        self._start_inbound(broker)
 
     async def _readers(self, subscription: Subscription) -> list[Reader]:
         """One reader, or several with lanes of their own: one that is kept waiting must not stop the other keys."""

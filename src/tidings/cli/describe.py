@@ -39,7 +39,7 @@ def _topology(app: Any) -> str:
 
 
 def _document(app: Any, name: str) -> dict[str, Any]:
-    from tidings.cli.words import flow, policy, without_password
+    from tidings.cli.words import without_password
 
     contracts = sorted(app.catalog(), key=lambda each: (each.name, each.version))
     warnings = asyncio.run(_order_warnings(app))
@@ -49,20 +49,7 @@ def _document(app: Any, name: str) -> dict[str, Any]:
         "log": without_password(app.log_url),
         "broker": without_password(app.broker_url),
         "events": [_contract(each) | {"channel": _channel(app, each)} for each in contracts],
-        "groups": [
-            {
-                "group": each.name,
-                "hears": list(each.group.patterns),
-                "from": each.group.start,
-                "handler": f"{each.form.handler.__module__}.{getattr(each.form.handler, '__qualname__', '?')}",
-                "writes_in_transaction": each.form.uses_tx,
-                "policy": policy(each.policy, directly=each.direct or app.log_url is None),
-                "flow": flow(each.policy.flow),
-                "directly": each.direct or app.log_url is None,
-                "order": warnings.get(each.name),
-            }
-            for each in app.subscriptions
-        ],
+        "groups": [_group(app, each) | {"order": warnings.get(each.name)} for each in app.subscriptions],
     }
 
 
@@ -104,12 +91,37 @@ def _contract(contract: Any) -> dict[str, Any]:
     }
 
 
+def _group(app: Any, subscription: Any) -> dict[str, Any]:
+    from tidings.cli.words import flow, policy
+
+    handler, directly = subscription.form.handler, subscription.direct or app.log_url is None
+    return {
+        "group": subscription.name,
+        "hears": list(subscription.group.patterns),
+        "from": subscription.group.start,
+        "handler": f"{handler.__module__}.{getattr(handler, '__qualname__', '?')}",
+        "writes_in_transaction": subscription.form.uses_tx,
+        "policy": policy(subscription.policy, directly=directly),
+        "flow": flow(subscription.policy.flow),
+        "directly": directly,
+    }
+
+
 def _print(document: dict[str, Any]) -> None:
-    from tidings.cli.output import Column, print_facts, print_rows, print_text
+    from tidings.cli.output import print_facts
 
     facts = {"app": document["app"], "found as": document["found_as"], "log": document["log"]}
     print_facts(facts | {"broker": document["broker"] or "none"})
     print()
+    _print_events(document)
+    for group in document["groups"]:
+        print()
+        _print_group(group)
+
+
+def _print_events(document: dict[str, Any]) -> None:
+    from tidings.cli.output import Column, print_rows
+
     rows = [
         [
             each["name"],
@@ -127,18 +139,21 @@ def _print(document: dict[str, Any]) -> None:
     names = ["event", "version", "type", "key", "seen by others", *travelling, "fields"]
     columns = [Column(name, name == "version", name == "event", goes=goes.get(name, 0)) for name in names]
     print_rows(columns, rows, nothing="No events: its handlers name none with a contract.")
-    for group in document["groups"]:
-        print()
-        tx = ", in the log's transaction" if group["writes_in_transaction"] else ""
-        print_text(
-            f"{group['group']} hears {', '.join(group['hears'])} from the {group['from']}, by {group['handler']}{tx}"
-        )
-        if group["directly"]:
-            print_text("It hears the broker itself, with no log between.", "  ")
-        for sentence in group["policy"]:
-            print_text(sentence, "  ")
-        if group["order"]:
-            print_text(f"Order: {group['order']}.", "  ")
+
+
+def _print_group(group: dict[str, Any]) -> None:
+    from tidings.cli.output import print_text
+
+    tx = ", in the log's transaction" if group["writes_in_transaction"] else ""
+    print_text(
+        f"{group['group']} hears {', '.join(group['hears'])} from the {group['from']}, by {group['handler']}{tx}"
+    )
+    if group["directly"]:
+        print_text("It hears the broker itself, with no log between.", "  ")
+    for sentence in group["policy"]:
+        print_text(sentence, "  ")
+    if group["order"]:
+        print_text(f"Order: {group['order']}.", "  ")
 
 
 def _fields(contract: dict[str, Any]) -> str:

@@ -79,10 +79,14 @@ def _shower(*, as_json: bool, header: bool) -> Any:
 
     if as_json:
         return _show_json
-    if not is_terminal():
-        if header:
-            print_header([Column(name) for name in _FIELDS])
-        return _show_plain
+    if is_terminal():
+        return _painter()
+    if header:
+        print_header([Column(name) for name in _FIELDS])
+    return _show_plain
+
+
+def _painter() -> Any:
     from rich.console import Console
     from rich.text import Text
 

@@ -117,20 +117,7 @@ def find(app: str | None = None, url: str | None = None) -> Target:
             return _bare(value)
     if name := configured():
         return load(name)
-    found = _apps_here()
-    if len(found) == 1:
-        return load(found[0])
-    if found:
-        raise ConfigurationError(
-            f"there are {len(found)} applications here, {', '.join(found)}: say which is meant, by --app {found[0]}, by"
-            f' {APP_VARIABLE}={found[0]}, or by [tool.tidings] app = "{found[0]}" in pyproject.toml'
-        )
-    raise ConfigurationError(
-        f"no application was found: tried --app and --url (not given), {', '.join((APP_VARIABLE, *VARIABLES))} (not"
-        f" set), [tool.tidings] app in pyproject.toml"
-        f" ({'not there' if Path('pyproject.toml').exists() else 'no such file'}) and ./*.py, which has no App in"
-        f" {Path.cwd()}; name one, as in --app shop:app"
-    )
+    return load(_only_app_here())
 
 
 def find_app(app: str | None = None, url: str | None = None) -> tuple[App, str]:
@@ -244,6 +231,23 @@ def _target(app: App, module: str, attribute: str) -> Target:
     """The application, which knows from here on what its own module says of events, handled or not."""
     app.speak(sys.modules[module])
     return Target(app, f"{module}:{attribute}", _url_of(app))
+
+
+def _only_app_here() -> str:
+    found = _apps_here()
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ConfigurationError(
+            f"there are {len(found)} applications here, {', '.join(found)}: say which is meant, by --app {found[0]}, by"
+            f' {APP_VARIABLE}={found[0]}, or by [tool.tidings] app = "{found[0]}" in pyproject.toml'
+        )
+    raise ConfigurationError(
+        f"no application was found: tried --app and --url (not given), {', '.join((APP_VARIABLE, *VARIABLES))} (not"
+        f" set), [tool.tidings] app in pyproject.toml"
+        f" ({'not there' if Path('pyproject.toml').exists() else 'no such file'}) and ./*.py, which has no App in"
+        f" {Path.cwd()}; name one, as in --app shop:app"
+    )
 
 
 def _apps_here() -> list[str]:

@@ -157,14 +157,7 @@ def check(
         elif fact.what == "settled":
             settled.setdefault((fact.group, fact.event_id), fact.moment)
     seen = {group: {fact.event_id for fact in facts} for group, facts in delivered.items()}
-    ghosts = {
-        group: {
-            fact.event_id
-            for fact in facts
-            if fact.event_id not in may_return and fact.moment > settled.get((group, fact.event_id), fact.moment)
-        }
-        for group, facts in delivered.items()
-    }
+    ghosts = {group: _ghosts(facts, settled) - set(may_return) for group, facts in delivered.items()}
     return Report(
         len(attempted),
         len(acknowledged),
@@ -175,6 +168,11 @@ def check(
         tuple(itertools.chain(*map(_reordered, delivered.values()))),
         Counter({group: len(facts) - len(seen[group]) for group, facts in delivered.items()}),
     )
+
+
+def _ghosts(facts: Iterable[Fact], settled: Mapping[tuple[str, str], int]) -> set[str]:
+    """Those delivered to a group although it had settled them."""
+    return {fact.event_id for fact in facts if fact.moment > settled.get((fact.group, fact.event_id), fact.moment)}
 
 
 def _reordered(facts: Iterable[Fact]) -> list[Reordered]:
