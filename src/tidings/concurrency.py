@@ -73,6 +73,12 @@ async def together(*works: Coroutine[Any, Any, None]) -> None:
         raise failed.exceptions[0] from None
 
 
+def is_being_cancelled() -> bool:
+    """Has someone asked the task that runs here to end?"""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class DedicatedThread:
     """Runs what it is given, one after the other, on a daemon thread of its own."""
 

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.brokers.another import nats_client
-from tests.brokers.words import own_name, until, url_of
+from tests.brokers.words import own_name, received_of, until, url_of
 from tests.servers.nats import NatsServer
-from tidings.brokers import Arrival, Broker, Inbox, connect
+from tidings.brokers import Broker, Inbox, connect
 from tidings.brokers.nats.consumers import AGAIN
 from tidings.brokers.nats.inbox import GroupInbox
 from tidings.errors import Fenced
@@ -35,13 +35,6 @@ async def broker(url: str) -> AsyncIterator[Broker]:
     await broker.close()
 
 
-async def received_of(inbox: Inbox, count: int) -> list[Arrival]:
-    arrivals: list[Arrival] = []
-    while len(arrivals) < count:
-        arrivals += await inbox.receive()
-    return arrivals
-
-
 async def owned_by(inbox: Inbox, expected: int) -> None:
     """Wait until a member receives from so many partitions of the channel."""
     assert isinstance(inbox, GroupInbox)
@@ -56,23 +49,6 @@ async def test_partitions_are_shared_out_evenly_and_handed_over_when_a_member_le
             await owned_by(second, 2)
             await owned_by(first, 2)
         await owned_by(first, 4)
-
-
-async def test_a_member_keeps_a_partition_until_what_it_has_of_it_is_answered(broker: Broker) -> None:
-    await broker.publish([Event(id=str(n), source="shop", type="order:created", key=f"k{n}") for n in range(40)])
-    async with broker.subscribe(["**"], group="g") as first, within("the events"):
-        mine = await received_of(first, 40)
-        async with broker.subscribe(["**"], group="g") as second:
-            waiting = asyncio.ensure_future(second.receive())
-            await broker.publish(
-                [Event(id=f"{n}", source="shop", type="order:created", key=f"k{n}") for n in range(40, 80)]
-            )
-            done, _ = await asyncio.wait([waiting], timeout=0.3)
-            assert not done, "partitions have changed hands with unanswered events"
-            await first.settle(mine)
-            theirs = await waiting
-
-    assert {int(id) for id in arrived_ids(theirs)} <= set(range(40, 80))
 
 
 async def drain(inbox: Inbox, got: list[str]) -> None:
@@ -172,28 +148,3 @@ async def test_who_was_taken_for_dead_settles_nothing_and_is_handed_nothing_more
 
     assert arrived_ids(again) == ["0", "1", "2"]
     assert await broker.letters() == []
-
-
-async def test_members_that_hear_other_channels_starve_no_stream(url: str) -> None:
-    old, new = await connect(url), await connect(url)
-    names = ["order:created", "stock:reserved"]
-    got: set[str] = set()
-
-    async def read(inbox: Inbox) -> None:
-        while len(got) < 200:
-            arrivals = await inbox.receive()
-            got.update(arrived_ids(arrivals))
-            await inbox.settle(arrivals)
-
-    async with (
-        old.subscribe(["order:*"], group="g") as narrow,
-        new.subscribe(["order:*", "stock:*"], group="g") as wide,
-    ):
-        readers = [asyncio.ensure_future(read(inbox)) for inbox in (narrow, wide)]
-        await new.publish([Event(id=f"{n}", source="shop", type=names[n % 2], key=f"k{n}") for n in range(200)])
-        await until(lambda: len(got) == 200, "all events of both channels")
-        for reader in readers:
-            reader.cancel()
-        await asyncio.wait(readers)
-    await old.close()
-    await new.close()

@@ -11,9 +11,9 @@ import pytest
 from tests.brokers.another import RedisClient
 from tests.brokers.carriers import REDIS
 from tests.brokers.crew import Crew
-from tests.brokers.words import going_on, numbered, own_name, until, url_of
+from tests.brokers.words import going_on, numbered, own_name, received_of, url_of
 from tests.servers.redis import RedisServer
-from tidings.brokers import Arrival, Broker, Inbox, connect
+from tidings.brokers import Broker, connect
 from tidings.errors import Fenced
 from tidings.events import Event
 from tidings.testing.broker_conformance.words import arrived_ids, ids_of, within
@@ -36,13 +36,6 @@ async def broker(url: str) -> AsyncIterator[Broker]:
     broker = await connect(url)
     yield broker
     await broker.close()
-
-
-async def received_of(inbox: Inbox, count: int) -> list[Arrival]:
-    arrivals: list[Arrival] = []
-    while len(arrivals) < count:
-        arrivals += await inbox.receive()
-    return arrivals
 
 
 async def owners(server: RedisServer, prefix: str) -> Counter[bytes]:
@@ -83,23 +76,6 @@ async def test_partitions_are_shared_out_evenly_and_handed_over_when_a_member_le
         await shared_out(redis_server, prefix, [4])
 
 
-async def test_a_member_keeps_a_partition_until_what_it_has_of_it_is_answered(broker: Broker) -> None:
-    await broker.publish([Event(id=str(n), source="shop", type="order:created", key=f"k{n}") for n in range(40)])
-    async with broker.subscribe(["**"], group="g") as first, within("the events"):
-        mine = await received_of(first, 40)
-        async with broker.subscribe(["**"], group="g") as second:
-            waiting = asyncio.ensure_future(second.receive())
-            await broker.publish(
-                [Event(id=f"{n}", source="shop", type="order:created", key=f"k{n}") for n in range(40, 80)]
-            )
-            done, _ = await asyncio.wait([waiting], timeout=0.3)
-            assert not done, "partitions have changed hands with unanswered events"
-            await first.settle(mine)
-            theirs = await waiting
-
-    assert {int(id) for id in arrived_ids(theirs)} <= set(range(40, 80))
-
-
 async def test_who_was_taken_for_dead_settles_nothing_and_is_handed_nothing_more(
     broker: Broker, redis_server: RedisServer, prefix: str
 ) -> None:
@@ -138,28 +114,3 @@ async def test_a_read_under_way_ends_with_the_guard_and_takes_no_event_that_come
         pending = [(await other.xpending(stream, "g"))["pending"] for stream in streams]
 
     assert sum(pending) == 0, "who was taken for dead was handed an event"
-
-
-async def test_members_that_hear_other_channels_starve_no_stream(url: str) -> None:
-    old, new = await connect(url), await connect(url)
-    names = ["order:created", "stock:reserved"]
-    got: set[str] = set()
-
-    async def read(inbox: Inbox) -> None:
-        while len(got) < 200:
-            arrivals = await inbox.receive()
-            got.update(arrived_ids(arrivals))
-            await inbox.settle(arrivals)
-
-    async with (
-        old.subscribe(["order:*"], group="g") as narrow,
-        new.subscribe(["order:*", "stock:*"], group="g") as wide,
-    ):
-        readers = [asyncio.ensure_future(read(inbox)) for inbox in (narrow, wide)]
-        await new.publish([Event(id=f"{n}", source="shop", type=names[n % 2], key=f"k{n}") for n in range(200)])
-        await until(lambda: len(got) == 200, "all events of both channels")
-        for reader in readers:
-            reader.cancel()
-        await asyncio.wait(readers)
-    await old.close()
-    await new.close()

@@ -44,14 +44,6 @@ async def test_what_is_missing_is_told_and_made_when_asked_for_and_then_is_there
     assert states(await broker.setup(WANTED, apply=True)) == []
 
 
-async def test_a_group_that_was_set_up_hears_what_came_before_its_first_member(broker: Broker) -> None:
-    await broker.setup(WANTED, apply=True)
-    await broker.publish([new_event(0)])
-
-    async with broker.subscribe(["order:*"], group="shop", start="latest") as inbox, within("the event"):
-        assert arrived_ids(await inbox.receive()) == ["id-0"]
-
-
 async def test_another_number_of_partitions_is_told_and_the_one_there_counts(
     broker: Broker, redis_server: RedisServer, prefix: str
 ) -> None:

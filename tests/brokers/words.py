@@ -181,6 +181,14 @@ async def joined(broker: Broker, *, group: str | None = "g") -> AsyncIterator[In
         yield await insisting(lambda: stack.enter_async_context(broker.subscribe(["order:*"], group=group)))
 
 
+async def received_of(inbox: Inbox, count: int) -> list[Arrival]:
+    """So many, or a few more; nothing is settled."""
+    arrivals: list[Arrival] = []
+    while len(arrivals) < count:
+        arrivals += await inbox.receive()
+    return arrivals
+
+
 async def insisting(attempt: Callable[[], Awaitable[Result]]) -> Result:
     """Try again, as long as the server cannot be reached; one in Java takes long after it was killed."""
     async with asyncio.timeout(PATIENCE):

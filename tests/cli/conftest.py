@@ -80,6 +80,11 @@ def rows_of(told: subprocess.CompletedProcess[str]) -> list[list[str]]:
     return [line.split("\t") for line in told.stdout.splitlines()[1:]]
 
 
+def names(tidings: Tidings, *words: str) -> list[str]:
+    """The names of the events that `tidings tail` shows."""
+    return [row[2] for row in rows_of(tidings("tail", *words))]
+
+
 def until(reached: Callable[[], object], what: str, *, within: float = 30.0) -> None:
     """Wait for something to become true, with a limit."""
     limit = time.monotonic() + within

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import APP, Tidings, rows_of
+from tests.cli.conftest import APP, Tidings, names, rows_of
 
 
 @pytest.fixture
@@ -16,10 +16,6 @@ def filled(tidings: Tidings) -> Tidings:
     events = [{"specversion": "1.0", "source": "shop", "id": id, "type": type} for id, type in ids.items()]
     tidings("import", given="\n".join(map(json.dumps, events)))
     return tidings
-
-
-def names(tidings: Tidings, *words: str) -> list[str]:
-    return [row[2] for row in rows_of(tidings("tail", *words))]
 
 
 def test_a_dry_run_tells_what_would_go_and_who_holds_the_rest(filled: Tidings) -> None:

@@ -11,7 +11,7 @@ from subprocess import Popen
 
 import pytest
 
-from tests.cli.conftest import Tidings, rows_of, until
+from tests.cli.conftest import Tidings, names, until
 
 ORDER = '{"order_id": 1, "customer": "ada"}'
 LOOKS = ("groups", "tail", "verify", "dead list", "dead list --retry", "timers", "trim --dry-run", "describe", "export")
@@ -143,11 +143,8 @@ def test_the_last_events_are_chosen_by_number_and_pattern(tidings: Tidings) -> N
     for name in ("order:a", "stock:b", "order:c", "stock:d"):
         tidings("publish", name, "1")
 
-    def names(*words: str) -> list[str]:
-        return [row[2] for row in rows_of(tidings("tail", *words))]
-
-    assert names("-n", "1") == ["stock:d"]
-    assert names("-n", "2", "order:*") == ["order:a", "order:c"]
-    assert names("-n", "9") == ["order:a", "stock:b", "order:c", "stock:d"]
+    assert names(tidings, "-n", "1") == ["stock:d"]
+    assert names(tidings, "-n", "2", "order:*") == ["order:a", "order:c"]
+    assert names(tidings, "-n", "9") == ["order:a", "stock:b", "order:c", "stock:d"]
     assert tidings("tail", "-n", "1", "--from", "earliest").returncode == 2
     assert tidings("tail", "-n", "1", "--no-header").stdout.count("\n") == 1

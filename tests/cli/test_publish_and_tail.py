@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
 
-from tests.cli.conftest import Tidings, rows_of, until
+from tests.cli.conftest import Tidings, names, rows_of, until
 
 ORDER = '{"order_id": 1, "customer": "ada", "total": "39.90"}'
 
@@ -70,16 +70,13 @@ def test_tail_chooses_by_pattern_place_and_number(tidings: Tidings) -> None:
     rows = rows_of(tidings("tail"))
     time, position = rows[1][:2]
 
-    def names(*words: str) -> list[str]:
-        return [row[2] for row in rows_of(tidings("tail", *words))]
-
     assert [row[2] for row in rows] == ["order:a", "stock:b", "order:c"]
-    assert names("order:*") == ["order:a", "order:c"]
-    assert names("order:a", "stock:b") == ["order:a", "stock:b"]
-    assert names("--limit", "2") == ["order:a", "stock:b"]
-    assert names("--from", position) == ["order:c"]
-    assert names("--from", time) == ["stock:b", "order:c"]
-    assert names("--from", "latest") == []
+    assert names(tidings, "order:*") == ["order:a", "order:c"]
+    assert names(tidings, "order:a", "stock:b") == ["order:a", "stock:b"]
+    assert names(tidings, "--limit", "2") == ["order:a", "stock:b"]
+    assert names(tidings, "--from", position) == ["order:c"]
+    assert names(tidings, "--from", time) == ["stock:b", "order:c"]
+    assert names(tidings, "--from", "latest") == []
     assert "is no place in a log" in tidings("tail", "--from", "yesterday").stderr
 
 

@@ -13,12 +13,6 @@ NEVER = Retry(attempts=1, inline=0)
 LATER = Retry(on=ConnectionError, attempts=20, inline=0, wait=10.0, factor=1.0, jitter=0.0)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def log(request: pytest.FixtureRequest) -> Literal["memory", "sqlite"]:
-    kind: Literal["memory", "sqlite"] = request.param
-    return kind
-
-
 def shop(calls: list[Any], **settings: Any) -> App:
     """One handler, which notes what it is called with and when."""
     app = App("shop", "memory:")

@@ -4,17 +4,9 @@ import itertools
 from datetime import timedelta
 from typing import Literal
 
-import pytest
-
 from tests.testing.shop import OrderCreated, PaymentCaptured
 from tidings import App, Later
 from tidings.testing import TestApp
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def log(request: pytest.FixtureRequest) -> Literal["memory", "sqlite"]:
-    kind: Literal["memory", "sqlite"] = request.param
-    return kind
 
 
 async def test_a_delayed_event_is_recorded_and_handled_when_its_time_has_come(log: Literal["memory", "sqlite"]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from tidings.clock import Clock
+from tidings.concurrency import is_being_cancelled
 from tidings.errors import ConfigurationError
 from tidings.handling.trouble import Trouble
 
@@ -62,7 +63,7 @@ class Supervised:
                 self._forget_what_is_over()
                 self._began = None
                 wait = self._trouble.met(error)
-                if _is_cancelled():  # it failed at what it does last
+                if is_being_cancelled():  # it failed at what it does last
                     return
                 self.restarts += 1
                 await self._clock.sleep(wait)
@@ -100,12 +101,6 @@ class Sources:
         self.end()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=within)
-
-
-def _is_cancelled() -> bool:
-    """Has someone asked this task to end?"""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def check_new(source: Any, known: Sequence[Source]) -> Source:

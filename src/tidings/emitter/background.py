@@ -121,12 +121,6 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-def is_being_cancelled() -> bool:
-    """Has someone asked the task that runs here to end?"""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
 async def _awaited(work: Awaitable[object]) -> object:
     return await work
 

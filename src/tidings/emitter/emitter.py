@@ -8,7 +8,8 @@ from functools import partial
 from types import CoroutineType
 from typing import Any, Final, Self, TypeVar, overload
 
-from tidings.emitter.background import Background, is_being_cancelled
+from tidings.concurrency import is_being_cancelled
+from tidings.emitter.background import Background
 from tidings.emitter.failures import raise_together, report, report_async, with_failure
 from tidings.emitter.iteration import Iteration
 from tidings.emitter.limit import ListenerLimit

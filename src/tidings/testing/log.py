@@ -8,7 +8,7 @@ from tidings.errors import CommitUnknown, Fenced
 from tidings.events import Event
 from tidings.log import ANY, Appended, Expect, Log, Settlement
 from tidings.log.position import order_in
-from tidings.log.record import Draft, Record, restore
+from tidings.log.record import Draft, drafted
 from tidings.testing.activity import Activity
 from tidings.testing.calls import Call, Calls
 from tidings.testing.faults import Faults, InjectedFault
@@ -57,7 +57,7 @@ class WatchedLog:
     async def transaction(self) -> AsyncIterator[Any]:
         """A transaction of the caller's own."""
         drafts: list[Draft] = []
-        committing = self._committing(lambda: [_event(draft) for draft in drafts], is_open=True)
+        committing = self._committing(lambda: list(map(drafted, drafts)), is_open=True)
         async with committing as about_to_commit, self._log.transaction() as tx:
             yield tx
             drafts += tx.drafts
@@ -164,8 +164,3 @@ class _Losable:
                 self._lost = lost
         if self._lost is not None:
             raise self._lost
-
-
-def _event(draft: Draft) -> Event:
-    record = Record(0, draft.type, draft.version, draft.data, draft.checksum, draft.slot, envelope=draft.envelope)
-    return restore(record, "")

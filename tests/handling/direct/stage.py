@@ -1,5 +1,6 @@
 """What these tests do with a broker: orders to publish, waiting for what it keeps, and one that can do less."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,9 +9,10 @@ import pytest
 
 from tests.handling.stage import eventually
 from tidings import App, Event
-from tidings.brokers import Broker, DeadLetter
+from tidings.brokers import Arrival, Broker, DeadLetter
 from tidings.brokers.log import LogBroker
-from tidings.errors import EventRefused
+from tidings.brokers.log_inbox import LogInbox
+from tidings.errors import BrokerUnreachable, EventRefused
 
 
 def orders(*numbers: int) -> list[Event]:
@@ -62,6 +64,19 @@ def refuse_effect_of(event_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
         await publish(self, events)
 
     monkeypatch.setattr(LogBroker, "publish", small_only)
+
+
+def fail_to_settle_once(monkeypatch: pytest.MonkeyPatch) -> "itertools.count[int]":
+    """Have the carrier fail as it is told for the first time what is done; what it gives counts how often it was."""
+    settle, calls = LogInbox.settle, itertools.count()
+
+    async def lost(self: LogInbox, arrivals: Sequence[Arrival] | None = None) -> None:
+        if next(calls) == 0:
+            raise BrokerUnreachable("x://host", "it was cut")
+        await settle(self, arrivals)
+
+    monkeypatch.setattr(LogInbox, "settle", lost)
+    return calls
 
 
 class CannotDelay:

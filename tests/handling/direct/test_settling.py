@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.handling.direct.stage import orders, settled
+from tests.handling.direct.stage import fail_to_settle_once, orders, settled
 from tests.handling.stage import Heard, OrderCreated
 from tidings import App
 from tidings.brokers import Arrival, Broker
@@ -73,14 +73,8 @@ async def test_handlers_go_on_while_the_carrier_takes_what_is_done(
 async def test_a_settlement_that_is_refused_is_told_and_its_events_come_again(
     broker: Broker, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app, heard, failures, settle = App("shop", broker=url), Heard[int](), itertools.count(), LogInbox.settle
-
-    async def refused_once(self: LogInbox, arrivals: Sequence[Arrival] | None = None) -> None:
-        if next(failures) == 0:
-            raise BrokerUnreachable("x://host", "it was cut")
-        await settle(self, arrivals)
-
-    monkeypatch.setattr(LogInbox, "settle", refused_once)
+    app, heard = App("shop", broker=url), Heard[int]()
+    fail_to_settle_once(monkeypatch)
 
     @app.on(OrderCreated)
     async def note(order: OrderCreated) -> None:

@@ -11,19 +11,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from tidings.log import START, Log, open_log
+from tidings.log import START, Log
 from tidings.log.record import restore
 from tidings.testing.log_conformance.words import closable, new_drafts, new_event
 
 _WRITERS = 6
 _LIMIT = 60.0  # seconds
-
-
-@pytest.fixture
-async def log(postgres_url: str) -> Any:
-    log = await open_log(postgres_url)
-    yield log
-    await log.close()
 
 
 @pytest.fixture
