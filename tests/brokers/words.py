@@ -16,7 +16,6 @@ from tests.servers.server import Server
 from tidings.brokers import Arrival, Broker, Inbox
 from tidings.errors import BrokerUnreachable, LogUnreachable, TidingsError
 from tidings.events import Event
-from tidings.testing.broker_conformance.words import within
 from tidings.testing.checker import History
 
 LIMIT = 30.0  # seconds for what takes milliseconds on an idle machine
@@ -197,14 +196,6 @@ async def insisting(attempt: Callable[[], Awaitable[Result]]) -> Result:
                 return await attempt()
             except UNREACHABLE:
                 await asyncio.sleep(PAUSE)
-
-
-async def tell_until_heard(broker: Broker, reader: Reader, event: Event) -> None:
-    """Publish it until it is heard: some carriers keep nothing for who has not joined yet, or is away."""
-    async with within(f"the receipt of {event.id}"):
-        while event.id not in reader.heard:
-            await insisting(lambda: broker.publish([event]))
-            await asyncio.sleep(PAUSE)
 
 
 async def until(condition: Callable[[], object], what: str | Callable[[], str]) -> None:

@@ -5,7 +5,7 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -22,7 +22,6 @@ from tidings.log.sqlite import SqliteLog
 from tidings.testing import History
 
 STEPS = 12  # iterations of the loop until any of these calls has returned, or waits for a thread
-Operation = Callable[[Log], Awaitable[object]]
 
 
 async def cancelled_after(steps: int, call: Coroutine[Any, Any, object]) -> bool:

@@ -169,9 +169,6 @@ def test_a_declared_field_that_is_none_is_found_by_check(declared: dict[str, Any
 
 
 def test_a_type_without_a_json_form_is_found_by_check() -> None:
-    class Opaque:
-        pass
-
     class Holder(msgspec.Struct):
         complex_: complex
         other: "Missing"  # type: ignore[name-defined]  # noqa: F821 - that it is not defined is the point
