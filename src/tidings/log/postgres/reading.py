@@ -3,15 +3,20 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
+from zlib import crc32
 
 from tidings.log.group import LANES
+from tidings.log.position import Epoch
 from tidings.log.postgres.connection import Connection
 from tidings.log.postgres.edge import Edge
-from tidings.log.reading import checked
-from tidings.log.relational.reading import LEAN, LEANEST, WHOLE, leanest
+from tidings.log.reading import checked, refuse_damaged
+from tidings.log.record import DATA_CRC, Record
+from tidings.log.relational.reading import WHOLE
 from tidings.log.slices import Slice, Where
 
 _SPAN = 20_000  # events: no single question may keep a reader's thread for long, however little it finds
+_LEANEST = "position, version, data, checksum"  # where one type alone is asked for
+_LEAN = "position, type, version, data, checksum"
 _WINDOW = f"(SELECT * FROM tidings_events WHERE position > ? AND position <= ? ORDER BY position LIMIT {_SPAN}) AS span"
 _END = f"""
 SELECT coalesce(max(position), 0), count(*) FROM (
@@ -42,7 +47,7 @@ def scan(connection: Connection, edge: Edge, after: int, where: Where, limit: in
     else:
         upto = head if _sees_all(where) else _end(connection, after, head)
     only = _only_type(where)
-    records = checked(rows, epoch) if only is None else leanest(rows, only, epoch)
+    records = checked(rows, epoch) if only is None else _leanest(rows, only, epoch)
     upto = max(upto, after)
     return Slice(records, epoch.position(after), epoch.position(upto), at_head=upto >= head, epoch=epoch)
 
@@ -103,9 +108,21 @@ def _only_type(where: Where) -> str | None:
     return next(iter(where.types)) if where.lean and where.types is not None and len(where.types) == 1 else None
 
 
+def _leanest(rows: list[Any], only: str, epoch: Epoch) -> list[Record]:
+    """Rows without their type, which is known: checked and made records in one pass, as a catch-up is mostly this."""
+    records = [
+        Record(order, only, version, data, checksum)
+        for order, version, data, checksum in rows
+        if crc32(data) == checksum & DATA_CRC
+    ]
+    if len(records) < len(rows):
+        refuse_damaged([Record(order, only, version, data, checksum) for order, version, data, checksum in rows], epoch)
+    return records
+
+
 @lru_cache(maxsize=256)
 def _statement(where: Where) -> str:
-    columns = LEANEST if _only_type(where) is not None else LEAN if where.lean else WHOLE
+    columns = _LEANEST if _only_type(where) is not None else _LEAN if where.lean else WHOLE
     if _sees_all(where):
         return f"SELECT {columns} FROM tidings_events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"
     conditions = ["true"]

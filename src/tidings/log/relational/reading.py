@@ -1,19 +1,13 @@
-"""The reader's questions that every relational log is asked alike, and the columns of its answers.
+"""The reader's questions that all relational logs are asked alike, and the columns of a whole record.
 
 What lies past a position is asked by each log in its own way: it is where catching up spends its time.
 """
 
 from typing import Any
-from zlib import crc32
 
-from tidings.log.position import Epoch
-from tidings.log.reading import refuse_damaged
-from tidings.log.record import DATA_CRC, Record
 from tidings.log.relational.session import Connection
 
-LEANEST = "position, version, data, checksum"  # where one type alone is asked for
-LEAN = "position, type, version, data, checksum"
-WHOLE = f"{LEAN}, slot, recorded_at, stream, stream_version, envelope"
+WHOLE = "position, type, version, data, checksum, slot, recorded_at, stream, stream_version, envelope"
 _FEW = 10  # records of a prefix: more than one is a question back
 _STREAM = f"""
 SELECT {WHOLE} FROM tidings_events WHERE stream = ? AND stream_version > ? AND stream_version <= ?
@@ -33,19 +27,3 @@ def with_id(connection: Connection, event_id: str, *, prefix: bool = False) -> l
     if prefix:
         return connection.execute(_WITH_PREFIX, (event_id, f"{event_id}\U0010ffff")).fetchall()
     return connection.execute(_WITH_ID, (event_id,)).fetchall()
-
-
-def leanest(rows: list[Any], only: str, epoch: Epoch) -> list[Record]:
-    """Rows without their type, which is known: checked and made records in one pass, as a catch-up is mostly this.
-
-    Raises:
-        LogDamaged: a record's data is not what was written.
-    """
-    records = [
-        Record(order, only, version, data, checksum)
-        for order, version, data, checksum in rows
-        if crc32(data) == checksum & DATA_CRC
-    ]
-    if len(records) < len(rows):
-        refuse_damaged([Record(order, only, version, data, checksum) for order, version, data, checksum in rows], epoch)
-    return records

@@ -202,7 +202,7 @@ class SqliteLog(RelationalLog):
         return tip_of(connection)
 
     def _absorb(self, session: Session, drafts: Sequence[Draft], *, careful: bool) -> int:
-        return session.absorb(drafts, careful=careful)
+        return session.absorb(drafts, careful=careful)[0]
 
     def _close(self) -> None:
         are_free = self.threads.close()

@@ -3,15 +3,20 @@
 import sqlite3
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
+from zlib import crc32
 
 from tidings.log.group import LANES
 from tidings.log.position import Epoch
-from tidings.log.reading import checked
-from tidings.log.relational.reading import LEAN, LEANEST, WHOLE, leanest
+from tidings.log.reading import checked, refuse_damaged
+from tidings.log.record import DATA_CRC, Record
 from tidings.log.slices import Slice, Where
 from tidings.log.sqlite.schema import tip_of
 
 _SPAN = 20_000  # orders: no single question may keep the reader's thread for long, however little it finds
+_LEANEST = "position, version, data, checksum"  # where one type alone is asked for
+_LEAN = "position, type, version, data, checksum"
+_WHOLE = f"{_LEAN}, slot, recorded_at, stream, stream_version, envelope"
 
 
 def scan(connection: sqlite3.Connection, epoch: Epoch, after: int, where: Where, limit: int) -> Slice:
@@ -28,7 +33,7 @@ def scan(connection: sqlite3.Connection, epoch: Epoch, after: int, where: Where,
     rows = connection.execute(_statement(where, len(types)), (after, end, *types, limit)).fetchall()
     full = len(rows) == limit
     upto = rows[-1][0] if full else end if rows else _before_next(connection, end, tip)
-    records = leanest(rows, types[0], epoch) if where.lean and len(types) == 1 else checked(rows, epoch)
+    records = _leanest(rows, types[0], epoch) if where.lean and len(types) == 1 else checked(rows, epoch)
     return Slice(records, epoch.position(after), epoch.position(upto), at_head=upto == tip, epoch=epoch)
 
 
@@ -42,7 +47,7 @@ def related(connection: sqlite3.Connection, epoch: Epoch, after: int, mentions: 
     end = min(tip, after + _SPAN)
     speaks = " OR ".join(["instr(envelope, ?)"] * len(mentions)) or "0"
     sql = f"""
-    SELECT {WHOLE} FROM tidings_events WHERE position > ? AND position <= ? AND ({speaks}) ORDER BY position LIMIT ?"""
+    SELECT {_WHOLE} FROM tidings_events WHERE position > ? AND position <= ? AND ({speaks}) ORDER BY position LIMIT ?"""
     rows = connection.execute(sql, (after, end, *mentions, limit)).fetchall()
     upto = rows[-1][0] if len(rows) == limit else max(end, after)
     return Slice(checked(rows, epoch), epoch.position(after), epoch.position(upto), at_head=upto >= tip, epoch=epoch)
@@ -78,6 +83,18 @@ def _before_next(connection: sqlite3.Connection, order: int, tip: int) -> int:
     return tip if found is None else int(found) - 1
 
 
+def _leanest(rows: list[Any], only: str, epoch: Epoch) -> list[Record]:
+    """Rows without their type, which is known: checked and made records in one pass, as a catch-up is mostly this."""
+    records = [
+        Record(order, only, version, data, checksum)
+        for order, version, data, checksum in rows
+        if crc32(data) == checksum & DATA_CRC
+    ]
+    if len(records) < len(rows):
+        refuse_damaged([Record(order, only, version, data, checksum) for order, version, data, checksum in rows], epoch)
+    return records
+
+
 @lru_cache(maxsize=256)
 def _statement(where: Where, types: int) -> str:
     conditions = ["position > ?", "position <= ?"]
@@ -89,5 +106,5 @@ def _statement(where: Where, types: int) -> str:
         conditions.append(f"position NOT IN ({','.join(map(str, sorted(where.passing)))})")
     if where.public:
         conditions.append("public")
-    columns = WHOLE if not where.lean else LEANEST if types == 1 else LEAN
+    columns = _WHOLE if not where.lean else _LEANEST if types == 1 else _LEAN
     return f"SELECT {columns} FROM tidings_events WHERE {' AND '.join(conditions)} ORDER BY position LIMIT ?"

@@ -80,13 +80,13 @@ class Session:
         begins = last if first == self.tip else self.epoch.position(first)
         return Appended(begins, last, None if version is None else version + len(drafts))
 
-    def absorb(self, drafts: Sequence[Draft], *, careful: bool) -> int:
-        """Record those that are not recorded; how many."""
+    def absorb(self, drafts: Sequence[Draft], *, careful: bool) -> tuple[int, str]:
+        """Record those that are not recorded; how many, and the position of the last."""
         if careful:
             self.flush()
             drafts = [draft for draft in distinct(drafts) if not self._is_recorded(draft)]
         self._gather(drafts, None, None)
-        return len(drafts)
+        return len(drafts), self.epoch.position(self.tip)
 
     def recorded(self, drafts: Sequence[Draft]) -> list[int]:
         """The orders of those that are recorded already."""
