@@ -63,6 +63,12 @@ class SharedLock:
         turn.set_result(None)
 
 
+def is_being_cancelled() -> bool:
+    """Has someone asked the task that runs here to end?"""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def together(*works: Coroutine[Any, Any, None]) -> None:
     """Do these at once, to their ends. When one fails the others are cancelled, and its error is raised as it is."""
     try:
@@ -71,12 +77,6 @@ async def together(*works: Coroutine[Any, Any, None]) -> None:
                 tasks.create_task(work)
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
-
-
-def is_being_cancelled() -> bool:
-    """Has someone asked the task that runs here to end?"""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 class DedicatedThread:
