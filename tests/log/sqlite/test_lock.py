@@ -20,8 +20,6 @@ from tidings.log import START
 from tidings.log.sqlite import SqliteLog
 
 LIMIT = 20.0  # seconds for what should take milliseconds
-
-
 HOLDER = """
 import fcntl, os, sys
 lock = os.open(sys.argv[1], os.O_RDWR)

@@ -1,121 +1,15 @@
-"""A trace says where an event comes from, what it caused, who consumed it, and why twice."""
+"""A trace says what each group did with an event, why twice, and who has not come so far."""
 
-import asyncio
-import unicodedata
-from collections.abc import AsyncIterator
 from typing import Any
 
-import msgspec
-import pytest
-
 from tests.handling.conftest import NewApp
-from tests.handling.stage import OrderCreated, StockReserved, caught_up, parked, pass_time, recorded, until
-from tests.handling.trace.flowcharts import read
-from tidings import App, Event, Reject, Retry, event
+from tests.handling.stage import OrderCreated, StockReserved, caught_up, parked, pass_time, until
+from tests.handling.trace.stage import World, by_type, forget, group, services, story
+from tidings import App, Event, Reject, Retry
 from tidings.clock import ManualClock
-from tidings.errors import UnknownEvent
-from tidings.handling.trace import Reception, Trace, Traced, mermaid, tree
+from tidings.handling.trace import tree
 from tidings.log import START, open_log
 from tidings.log.group import Group
-
-
-@event("payment:taken", key="order_id")
-class PaymentTaken:
-    order_id: int
-
-
-class World:
-    """What the services outside are like now."""
-
-    def __init__(self) -> None:
-        self.refusals = 0  # of the payment gateway, in a row
-        self.addresses = True
-
-
-def services(app: App, world: World) -> None:
-    """Three services' worth of handlers: stock, payment and mail."""
-
-    @app.on(OrderCreated)
-    async def stock(order: OrderCreated) -> StockReserved:
-        return StockReserved(order.order_id)
-
-    @app.on(StockReserved, retry=Retry(attempts=5, inline=0, wait=10.0, jitter=0.0))
-    async def payment(reserved: StockReserved) -> list[PaymentTaken]:
-        if world.refusals:
-            world.refusals -= 1
-            raise ConnectionError("the gateway is away")
-        return [PaymentTaken(reserved.order_id)]
-
-    @app.on(OrderCreated, PaymentTaken, retry=Retry(attempts=1))
-    async def mail(data: Any, happened: Event) -> None:
-        if not world.addresses:
-            raise ValueError("no address")
-
-    @app.on(PaymentTaken)
-    async def audit(taken: PaymentTaken) -> None: ...
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-async def shop(app: App, world: World) -> AsyncIterator[App]:
-    """The application, running."""
-    services(app, world)
-    async with app.running():
-        yield app
-
-
-def by_type(trace: Trace, name: str) -> Traced:
-    (found,) = [event for event in trace.events() if event.type == name]
-    return found
-
-
-def group(event: Traced, name: str) -> Reception:
-    (found,) = [each for each in event.receptions if each.group == name]
-    return found
-
-
-def story(reception: Reception) -> list[str]:
-    return [step.what for step in reception.steps]
-
-
-async def test_a_trace_leads_from_the_first_cause_to_the_last_effect(shop: App) -> None:
-    order = await shop.publish(OrderCreated(1))
-    await caught_up(shop)
-
-    trace = await shop.trace(order.id)
-
-    assert [(each.type, each.by) for each in trace.events()] == [
-        ("order:created", None),
-        ("stock:reserved", "shop.stock"),
-        ("payment:taken", "shop.payment"),
-    ]
-    assert trace.is_complete
-    assert trace.lost_cause is None
-    assert trace.root.is_asked
-    assert [(each.group, each.state, each.calls) for each in trace.root.receptions] == [
-        ("shop.mail", "handled", 1),
-        ("shop.stock", "handled", 1),
-    ]
-    assert trace.root.unheard_by == ["shop.audit", "shop.payment"]
-    assert all(each.member and each.at for each in trace.root.receptions)
-
-
-async def test_asked_from_its_end_it_leads_back_to_the_beginning(shop: App) -> None:
-    order = await shop.publish(OrderCreated(1))
-    await shop.publish(OrderCreated(2))
-    await caught_up(shop)
-    (taken, _) = await recorded(shop.log, "payment:taken")
-
-    for asked in (taken.id, taken.id[:13], taken.position or ""):
-        trace = await shop.trace(asked)
-
-        assert trace.root.id == order.id
-        assert [each.type for each in trace.events()] == ["order:created", "stock:reserved", "payment:taken"]
-        assert [each.is_asked for each in trace.events()] == [False, False, True]
 
 
 async def test_it_says_who_tried_again_and_why(shop: App, world: World) -> None:
@@ -189,18 +83,6 @@ async def test_it_says_that_a_member_died_that_may_have_called_the_handler(new_a
     heard = group(trace.root, "shop.forget")
     assert (heard.state, story(heard), heard.steps[0].member) == ("handled", ["lost", "handled"], member)
     assert f"{member} died or stood still" in tree(trace)
-
-
-async def test_a_story_of_more_causes_than_were_asked_for_is_cut(app: App) -> None:
-    async with app:
-        for number in range(5):
-            cause = str(number - 1) if number else None
-            await app.log.append([Event(id=str(number), source="shop", type="x", causation_id=cause)])
-
-        cut, whole = await app.trace("4", depth=2), await app.trace("4", depth=4)
-
-    assert ([each.id for each in cut.events()], cut.is_complete) == (["2", "3", "4"], False)
-    assert ([each.id for each in whole.events()], whole.is_complete) == (["0", "1", "2", "3", "4"], True)
 
 
 async def test_it_says_that_an_event_came_twice(shop: App) -> None:
@@ -314,10 +196,6 @@ async def test_a_group_that_begins_later_has_not_handled_what_came_before(new_ap
     assert states == ["unknown", "handled"]
 
 
-async def forget(order: Any) -> None:
-    """A handler without an effect."""
-
-
 async def test_a_group_that_hears_more_than_it_did_has_not_handled_what_it_passed(new_app: NewApp) -> None:
     async with new_app() as held:  # it keeps a log in memory
         app = new_app()
@@ -334,73 +212,6 @@ async def test_a_group_that_hears_more_than_it_did_has_not_handled_what_it_passe
     assert [group(trace.root, "wide").state for trace in traces] == ["handled", "unknown"]
 
 
-async def test_an_event_published_inside_a_handler_is_its_effect(app: App) -> None:
-    @app.on(OrderCreated)
-    async def tell(order: OrderCreated) -> None:
-        await app.publish("note:made", {"n": 1}, correlation_id="its-own")
-
-    @app.on("note:made")
-    async def answer(data: Any) -> None:
-        await app.publish("note:read", {})
-
-    async with app.running():
-        order = await app.publish(OrderCreated(1))
-        await caught_up(app)
-
-        trace = await app.trace(order.id)
-
-    assert [(each.type, each.by) for each in trace.events()] == [
-        ("order:created", None),
-        ("note:made", None),
-        ("note:read", None),
-    ]
-
-
-async def test_a_large_fan_is_bounded_and_what_is_left_out_is_counted(app: App) -> None:
-    @app.on(OrderCreated)
-    async def fan(order: OrderCreated) -> list[StockReserved]:
-        return [StockReserved(number) for number in range(50)]
-
-    async with app.running():
-        order = await app.publish(OrderCreated(1))
-        await caught_up(app)
-
-        trace = await app.trace(order.id, limit=10)
-        shallow = await app.trace(order.id, depth=0)
-
-    assert len(list(trace.events())) == 10
-    assert (trace.root.left_out, trace.is_complete) == (41, False)
-    assert "caused 41 more" in tree(trace)
-    assert (len(list(shallow.events())), shallow.root.left_out) == (1, 50)
-    assert read(mermaid(trace)).nodes["e0more"] == ["41 more"]
-
-
-async def test_a_ring_of_causes_ends(app: App) -> None:
-    async with app:
-        await app.log.append([Event(id="a", source="shop", type="x", causation_id="b")])
-        await app.log.append([Event(id="b", source="shop", type="x", causation_id="a")])
-        await app.log.append([Event(id="self", source="shop", type="x", causation_id="self")])
-
-        ring = await app.trace("b")
-        alone = await app.trace("self")
-
-    assert [each.id for each in ring.events()] == ["a", "b"]
-    assert [each.id for each in alone.events()] == ["self"]
-
-
-async def test_a_cause_that_is_not_in_the_log_is_named(app: App) -> None:
-    async with app:
-        await app.log.append([Event(id="b", source="elsewhere", type="x", causation_id="a")])
-
-        trace = await app.trace("b")
-
-    assert (trace.lost_cause, trace.root.is_foreign) == ("a", True)
-    assert "Its cause a is not in this log" in tree(trace)
-    assert "from elsewhere, over the bus" in tree(trace)
-    chart = read(mermaid(trace))
-    assert ("cause", "e0") in chart.edges
-
-
 async def test_what_is_private_is_not_said_to_be_relayed(url: str) -> None:
     bus = f"{url}-bus"
     app = App("shop", log=url, broker=bus)
@@ -412,62 +223,6 @@ async def test_what_is_private_is_not_said_to_be_relayed(url: str) -> None:
         groups = [[each.group for each in (await app.trace(id)).root.receptions] for id in (public.id, "private")]
 
     assert groups == [["shop:outbound"], []]
-
-
-async def test_an_unknown_event_is_an_error_that_says_what_to_do(app: App) -> None:
-    async with app:
-        first = await app.publish("a", {}, id="same-1")
-        await app.publish("a", {}, id="same-2")
-        position = first.position or ""
-        unknown = [f"{position[:-1]}9", f"{'f' * 12}{position[12:]}", "nothing", "sam", ""]
-
-        for asked in unknown:
-            with pytest.raises(UnknownEvent, match="is no event of this log"):
-                await app.trace(asked)
-        with pytest.raises(UnknownEvent, match=r"same-1, same-2.*give more") as refused:
-            await app.trace("same")
-
-    assert refused.value.candidates == ("same-1", "same-2")
-
-
-async def test_the_tree_can_be_read_at_eighty_columns(shop: App, world: World) -> None:
-    world.addresses = False
-    for _ in range(2):
-        order = await shop.publish(OrderCreated(1))
-    await parked(shop, "dead", "blocked", "blocked", "blocked")
-
-    drawn = tree(await shop.trace(order.id))
-
-    assert max(map(len, drawn.splitlines())) <= 80
-    assert not any(unicodedata.category(character).startswith("C") for character in drawn.replace("\n", ""))
-    for said in ("<- asked for", "shop.mail: blocked", "returned by shop.stock", "└─ payment:taken", "key 1"):
-        assert said in drawn
-
-
-async def test_the_flowchart_shows_the_same(shop: App, world: World) -> None:
-    world.addresses = False
-    order = await shop.publish(OrderCreated(1))
-    await parked(shop, "dead", "blocked")
-
-    chart = read(mermaid(await shop.trace(order.id)))
-
-    assert {
-        ("order:created", "shop.stock"),
-        ("shop.stock", "stock:reserved"),
-        ("shop.payment", "payment:taken"),
-        ("order:created", "shop.mail"),
-    } <= chart.arrows()
-    assert sorted(chart.classes.values()) == ["asked", "blocked", "dead"]
-
-
-async def test_a_trace_is_data(shop: App) -> None:
-    order = await shop.publish(OrderCreated(1))
-    await caught_up(shop)
-    trace = await shop.trace(order.id)
-
-    again = msgspec.json.decode(msgspec.json.encode(trace), type=Trace)
-
-    assert again == trace
 
 
 async def test_a_rejected_event_is_dead_and_blocks_nobody(app: App) -> None:
@@ -509,11 +264,3 @@ async def test_what_flow_control_leaves_out_is_passed_over_and_not_said_to_be_ha
 
 async def _read_all(app: App) -> bool:
     return not any(each.lag for each in await app.log.ledger.groups())
-
-
-async def test_traces_can_be_asked_for_while_handlers_run(shop: App) -> None:
-    orders = [await shop.publish(OrderCreated(number)) for number in range(20)]
-
-    traces = await asyncio.gather(*(shop.trace(order.id) for order in orders))
-
-    assert [trace.asked for trace in traces] == [order.id for order in orders]
