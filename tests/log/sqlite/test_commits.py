@@ -53,6 +53,16 @@ async def test_an_unknown_settlement_is_retried_with_one_effect(log: SqliteLog) 
     assert await recorded(log) == ["id-0", "id-1", "id-2"]
 
 
+async def test_an_unknown_commit_of_a_transaction_names_its_events(log: SqliteLog) -> None:
+    log.threads.writer.hook = OnceAt("committed", OSError("the disk has gone"))
+
+    with pytest.raises(CommitUnknown) as unknown:
+        async with log.transaction() as tx:
+            await log.append([event(1), event(2)], tx=tx)
+
+    assert unknown.value.ids == ("id-1", "id-2")
+
+
 @pytest.mark.parametrize("point", ["begun", "written"])
 async def test_what_fails_before_the_commit_is_tried_again_by_itself(log: SqliteLog, point: str) -> None:
     log.threads.writer.hook = OnceAt(point, sqlite3.OperationalError("for a moment"))
