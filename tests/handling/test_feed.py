@@ -4,7 +4,9 @@ from typing import Any
 
 from tests.handling.stage import Heard, OrderCreated, parked
 from tidings import App, Event, Retry, event
-from tidings.log import Where
+from tidings.events import Catalog, PatternSet
+from tidings.handling.feed import Feed
+from tidings.log import START, Where
 
 
 @event("basket:filled")
@@ -96,6 +98,20 @@ async def test_a_slice_is_fetched_once_for_all_groups(app: App) -> None:
             await heard.reach(1000)
 
     assert looks.count("") == 1
+
+
+async def test_a_value_that_a_handler_may_change_is_decoded_once_for_the_first_of_its_groups(app: App) -> None:
+    everything = PatternSet(["**"])
+
+    async with app:
+        feed = Feed(app.log, Catalog.collect(BasketFilled), None)
+        await app.publish(BasketFilled(["book"]))
+        fetched = await feed.look(START, None, lean=True)
+    first, second, third = (feed.own(fetched, everything)[0].value for _ in range(3))
+
+    assert first is fetched.items[0].value
+    assert first == second == third
+    assert len({id(first.items), id(second.items), id(third.items)}) == 3
 
 
 async def test_what_is_no_json_is_handled_as_it_is_unless_a_contract_says_otherwise(app: App) -> None:

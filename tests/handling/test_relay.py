@@ -27,7 +27,7 @@ from tidings.brokers.log_inbox import LogInbox
 from tidings.clock import ManualClock
 from tidings.errors import BrokerUnreachable, EventRefused
 from tidings.handling.oversight.letters import Letter
-from tidings.log import Log, open_log
+from tidings.log import Log, Where, open_log
 
 _names = itertools.count()
 Service = Callable[..., App]
@@ -152,6 +152,29 @@ async def test_the_order_of_each_key_is_kept_across_the_bus(service: Service) ->
         totals = [int(_data(event)["total"]) for event in heard if event.key == key]
         assert totals == sorted(totals)
         assert totals
+
+
+async def test_whom_data_is_enough_is_read_no_more_because_of_what_nobody_can_read(service: Service) -> None:
+    inventory, heard, looks = service("inventory"), Heard[OrderCreated](), Heard[Where]()
+
+    @inventory.on(group="hears")
+    async def hear(order: OrderCreated) -> None:
+        heard.note(order)
+
+    async with service("shop") as shop, inventory:
+        log: Any = inventory.log
+        scan = log.scan
+
+        async def counted(after: str, where: Where, limit: int) -> Any:
+            looks.note(where)
+            return await scan(after, where, limit)
+
+        log.scan = counted
+        async with shop.running(), inventory.running():
+            await shop.publish(OrderCreated(1))
+            await heard.reach(1)
+
+    assert {where.lean for where in looks if "order:created" in (where.types or ())} == {True}
 
 
 async def test_what_arrives_is_recorded_before_it_is_acknowledged_and_while_others_are(

@@ -9,7 +9,7 @@ import msgspec
 
 from tidings.app.broadcasting import forget_abandoned, of_member
 from tidings.brokers import Broker, Channels
-from tidings.brokers.foreign import Foreign
+from tidings.brokers.foreign import UNREADABLE, Foreign
 from tidings.clock import Clock
 from tidings.errors import TidingsError
 from tidings.events import Catalog
@@ -36,6 +36,7 @@ from tidings.log import Log
 from tidings.log.balance import part
 from tidings.log.group import ORPHAN_AFTER, Group
 
+_UNREADABLE = frozenset({UNREADABLE})
 _MOST_READERS = 8  # of one group in one process; with more concurrency each handles several keys at a time
 _LEAVING = 1.0  # seconds to answer a cancellation, and to give the lanes back
 PULSE = 0.5  # seconds between signs of life; also the slow look that makes up for a bell nobody heard
@@ -66,10 +67,11 @@ class Running:
         self._channels = channels or Channels()
         self._relay_rate = relay_rate
         self._subscriptions = tuple(subscriptions)
+        self._feed = Feed(log, catalog, _literal_types(self._subscriptions))
+        self._apart = Feed(log, catalog, _UNREADABLE)  # that group wants whole events, which the others may do without
         if broker is not None:  # what nobody could read is the dead letters of a group of its own
             foreign = Foreign(broker.url, self._channels.decoders)
             self._subscriptions += (unreadable_subscription(name, log, foreign),)
-        self._feed = Feed(log, catalog, _literal_types(self._subscriptions))
         self._outgoing = outgoing
         self._clock = clock
         self._metrics = metrics
@@ -166,13 +168,14 @@ class Running:
         """One reader, or several with lanes of their own: one that is kept waiting must not stop the other keys."""
         controls = controls_of(subscription.policy.flow, subscription.name, self._clock)
         count = min(subscription.policy.concurrency, _MOST_READERS)
+        feed = self._apart if subscription.types == _UNREADABLE else self._feed
         if count == 1:
-            return [self._reader(subscription, self._feed, controls=controls)]
+            return [self._reader(subscription, feed, controls=controls)]
         members = [part(self._member, number) for number in range(count)]
         for member in members * 2:  # once to be known, once to take a fair share, before anything is read
             await self._log.ledger.claim(subscription.name, member)
         each = _divided(subscription, count)
-        return [self._reader(each, self._feed, member=member, controls=controls) for member in members]
+        return [self._reader(each, feed, member=member, controls=controls) for member in members]
 
     def _reader(
         self,

@@ -23,6 +23,7 @@ class Fetched(msgspec.Struct):
     items: list[Item]
     types: frozenset[str]
     shareable: bool
+    is_taken: bool = False  # has a group got these values, which are its own then?
 
 
 class Feed:
@@ -66,7 +67,10 @@ class Feed:
         items = fetched.items
         if not all(map(hears.matches, fetched.types)):
             items = [item for item in items if hears.matches(item.record.type)]
-        return items if fetched.shareable else self.decode([item.record for item in items], fetched.slice.epoch)
+        if fetched.shareable or not fetched.is_taken:
+            fetched.is_taken = True
+            return items
+        return self.decode([item.record for item in items], fetched.slice.epoch)
 
     def decode(self, records: list[Record], epoch: Epoch) -> list[Item]:
         """Records as items; one that cannot be decoded says why."""

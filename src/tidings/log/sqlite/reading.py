@@ -3,18 +3,18 @@
 import sqlite3
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import starmap
 from typing import Any
-from zlib import crc32
 
 from tidings.log.group import LANES
 from tidings.log.position import Epoch
 from tidings.log.reading import checked, refuse_damaged
-from tidings.log.record import DATA_CRC, Record
+from tidings.log.record import Record
 from tidings.log.slices import Slice, Where
+from tidings.log.sqlite.packing import packed
 from tidings.log.sqlite.schema import tip_of
 
 _SPAN = 20_000  # orders: no single question may keep the reader's thread for long, however little it finds
-_LEANEST = "position, version, data, checksum"  # where one type alone is asked for
 _LEAN = "position, type, version, data, checksum"
 _WHOLE = f"{_LEAN}, slot, recorded_at, stream, stream_version, envelope"
 
@@ -30,10 +30,11 @@ def scan(connection: sqlite3.Connection, epoch: Epoch, after: int, where: Where,
         return Slice([], epoch.position(after), epoch.position(after), at_head=True, epoch=epoch)
     end = min(tip, after + _SPAN)
     types = tuple(where.types or ())
-    rows = connection.execute(_statement(where, len(types)), (after, end, *types, limit)).fetchall()
-    full = len(rows) == limit
-    upto = rows[-1][0] if full else end if rows else _before_next(connection, end, tip)
-    records = _leanest(rows, types[0], epoch) if where.lean and len(types) == 1 else checked(rows, epoch)
+    statement, parameters = _statement(where, len(types)), (after, end, *types, limit)
+    records = (packed if where.lean else _rows)(connection, statement, parameters)
+    refuse_damaged(records, epoch)
+    full = len(records) == limit
+    upto = records[-1].order if full else end if records else _before_next(connection, end, tip)
     return Slice(records, epoch.position(after), epoch.position(upto), at_head=upto == tip, epoch=epoch)
 
 
@@ -83,16 +84,8 @@ def _before_next(connection: sqlite3.Connection, order: int, tip: int) -> int:
     return tip if found is None else int(found) - 1
 
 
-def _leanest(rows: list[Any], only: str, epoch: Epoch) -> list[Record]:
-    """Rows without their type, which is known: checked and made records in one pass, as a catch-up is mostly this."""
-    records = [
-        Record(order, only, version, data, checksum)
-        for order, version, data, checksum in rows
-        if crc32(data) == checksum & DATA_CRC
-    ]
-    if len(records) < len(rows):
-        refuse_damaged([Record(order, only, version, data, checksum) for order, version, data, checksum in rows], epoch)
-    return records
+def _rows(connection: sqlite3.Connection, statement: str, parameters: Sequence[Any]) -> list[Record]:
+    return list(starmap(Record, connection.execute(statement, parameters)))
 
 
 @lru_cache(maxsize=256)
@@ -106,5 +99,5 @@ def _statement(where: Where, types: int) -> str:
         conditions.append(f"position NOT IN ({','.join(map(str, sorted(where.passing)))})")
     if where.public:
         conditions.append("public")
-    columns = _WHOLE if not where.lean else _LEANEST if types == 1 else _LEAN
+    columns = _LEAN if where.lean else _WHOLE
     return f"SELECT {columns} FROM tidings_events WHERE {' AND '.join(conditions)} ORDER BY position LIMIT ?"

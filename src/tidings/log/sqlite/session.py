@@ -16,12 +16,18 @@ from tidings.log.record import Adopted, Draft
 from tidings.log.slices import ANY, Appended, Expect
 
 logger = logging.getLogger("tidings")
-_COLUMNS = 14
-_CHUNK = 100
-_VALUES = "(" + ",".join("?" * _COLUMNS) + ")"
-_INSERT_ONE = f"INSERT INTO tidings_events VALUES {_VALUES}"
-_INSERT_TEN = f"INSERT INTO tidings_events VALUES {','.join([_VALUES] * 10)}"
-_INSERT_CHUNK = f"INSERT INTO tidings_events VALUES {','.join([_VALUES] * _CHUNK)}"
+Statements = tuple[tuple[str, int], ...]  # each with how many parameters it takes, those of most rows first
+
+
+def _inserts(row: str) -> Statements:
+    return tuple(
+        (f"INSERT INTO tidings_events VALUES {','.join([row] * rows)}", rows * row.count("?")) for rows in (100, 10, 1)
+    )
+
+
+_INTO_STREAMS = _inserts("(?,?,?,?,?,?,?,?,?,?,?,?,?,?)")
+# Of no stream. For each None, and each bool, `sqlite3` looks for an adapter, which takes longer than binding a text.
+_ALONE = _inserts("(?,?,?,?,?,?,?,NULL,NULL,?,?,?,?,?)")
 _TIP = """
 SELECT seq, (SELECT recorded_at FROM tidings_events WHERE position = seq)
 FROM sqlite_sequence WHERE name = 'tidings_events'"""
@@ -46,7 +52,8 @@ class Session:
         self.first_tip, recorded_at = _tip(connection)
         self.tip = self.first_tip
         self.recorded_at = max(now, recorded_at or 0, last_recorded_at)
-        self._gathered: list[Any] = []
+        self._alone: list[Any] = []  # the columns of events that are written at the end
+        self._in_streams: list[Any] = []
         self._versions: dict[str, int] = {}
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
@@ -65,27 +72,28 @@ class Session:
         """Record `drafts`; see `Log.append`. Only when `careful` does it look for ids that are recorded already."""
         if careful:
             self.flush()
-            before = self._recorded_before(drafts)
-            if before is not None:
+            repeated = self._recorded_before(drafts)
+            if repeated is not None:
+                return repeated
+        first, version = self.tip + 1, None
+        if stream is None:
+            self._gather(drafts)
+        else:
+            before = self._advance(stream, expect, drafts)
+            if isinstance(before, Appended):
                 return before
-        version: int | None = None
-        if stream is not None:
-            advanced = self._advance(stream, expect, drafts)
-            if isinstance(advanced, Appended):
-                return advanced
-            version = advanced
-        first = self.tip + 1
-        self._gather(drafts, stream, version)
+            self._gather_into(stream, before, drafts)
+            version = before + len(drafts)
         last = self.epoch.position(self.tip)
         begins = last if first == self.tip else self.epoch.position(first)
-        return Appended(begins, last, None if version is None else version + len(drafts))
+        return Appended(begins, last, version)
 
     def absorb(self, drafts: Sequence[Draft], *, careful: bool) -> tuple[int, str]:
         """Record those that are not recorded; how many, and the position of the last."""
         if careful:
             self.flush()
             drafts = [draft for draft in distinct(drafts) if not self._is_recorded(draft)]
-        self._gather(drafts, None, None)
+        self._gather(drafts)
         return len(drafts), self.epoch.position(self.tip)
 
     def recorded(self, drafts: Sequence[Draft]) -> list[int]:
@@ -101,14 +109,14 @@ class Session:
             if id(one.draft) not in new:
                 continue
             if one.stream is None:
-                self._gather([one.draft], None, None)
+                self._gather([one.draft])
                 continue
             version = self._version(one.stream)
             if version and one.version != version + 1:
                 raise conflict(one.stream, one.version - 1, version)
             self._versions[one.stream] = one.version
             self.connection.execute(_SET_VERSION, (one.stream, one.version))
-            self._gather([one.draft], one.stream, one.version - 1)
+            self._gather_into(one.stream, one.version - 1, [one.draft])
         return len(new)
 
     def remove(self, orders: Sequence[int]) -> None:
@@ -120,20 +128,24 @@ class Session:
 
     def flush(self) -> None:
         """Write what was gathered."""
-        gathered, self._gathered = self._gathered, []
+        if self._alone:
+            alone, self._alone = self._alone, []
+            self._insert(alone, _ALONE)
+        if self._in_streams:
+            in_streams, self._in_streams = self._in_streams, []
+            self._insert(in_streams, _INTO_STREAMS)
+
+    def _insert(self, gathered: list[Any], statements: Statements) -> None:
         execute, start, end = self.connection.execute, 0, len(gathered)
-        for statement, rows in ((_INSERT_CHUNK, _CHUNK), (_INSERT_TEN, 10), (_INSERT_ONE, 1)):
-            size = rows * _COLUMNS
+        for statement, size in statements:
             while end - start >= size:
                 execute(statement, gathered[start : start + size] if end > size else gathered)
                 start += size
 
-    def _gather(self, drafts: Sequence[Draft], stream: str | None, version: int | None) -> None:
-        gathered, order, recorded_at = self._gathered, self.tip, self.recorded_at
+    def _gather(self, drafts: Sequence[Draft]) -> None:
+        gathered, order, recorded_at = self._alone, self.tip, self.recorded_at
         for draft in drafts:
             order += 1
-            if version is not None:
-                version += 1
             gathered += (
                 order,
                 draft.id,
@@ -142,15 +154,35 @@ class Session:
                 draft.version,
                 draft.slot,
                 draft.key,
-                stream,
-                version,
                 recorded_at,
-                draft.public,
+                1 if draft.public else 0,
                 draft.envelope,
                 draft.data,
                 draft.checksum,
             )
         self.tip = order
+        self.writes += len(drafts)
+
+    def _gather_into(self, stream: str, version: int, drafts: Sequence[Draft]) -> None:
+        for draft in drafts:
+            version += 1
+            self.tip += 1
+            self._in_streams += (
+                self.tip,
+                draft.id,
+                draft.source,
+                draft.type,
+                draft.version,
+                draft.slot,
+                draft.key,
+                stream,
+                version,
+                self.recorded_at,
+                1 if draft.public else 0,
+                draft.envelope,
+                draft.data,
+                draft.checksum,
+            )
         self.writes += len(drafts)
 
     def _advance(self, stream: str, expect: Expect, drafts: Sequence[Draft]) -> int | Appended:

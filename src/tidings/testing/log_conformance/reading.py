@@ -68,6 +68,21 @@ async def test_a_lean_scan_leaves_out_all_but_the_data(log: Log) -> None:
     assert lean.envelope is None
 
 
+async def test_a_lean_scan_gives_data_of_any_kind_as_it_came(log: Log) -> None:
+    kept = [b"", b"\xff\x00\xfe", b'"\xc3\xa9,\n"', b"\x00", b"[1]", b"\xc3"]
+    events = [
+        new_event(number, type=("t", "order:paid")[number % 2], data=data, content_type="application/octet-stream")
+        for number, data in enumerate(kept)
+    ]
+    await log.append(events)
+
+    async def datas(types: frozenset[str] | None) -> list[tuple[str, bytes]]:
+        return [(it.type, it.data) for it in (await log.scan(START, Where(types=types, lean=True))).records]
+
+    assert await datas(None) == await datas(frozenset({"t", "order:paid"})) == [(it.type, it.data) for it in events]
+    assert await datas(frozenset({"t"})) == [("t", data) for data in kept[::2]]
+
+
 async def test_a_scan_moves_over_what_it_does_not_show(log: Log) -> None:
     await log.append([new_event(number, type="noise") for number in range(20)])
     appended = await log.append([new_event(20, type="news")])
