@@ -1,6 +1,6 @@
 """Messages read at a glance: they say what they say when read with care, and what is not plain is left to that."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from tidings.brokers import Arrival
 from tidings.brokers.binding import CONTENT_TYPE, Binding
 from tidings.brokers.interface import Notice
 from tidings.brokers.noticing import Noticing
+from tidings.log.record import drafted
 
 BINDING = Binding("ce_")
 DATA = b'{"order_id":1}'
@@ -18,6 +19,15 @@ PLAIN = Event(
     id="1", source="shop", type="order:created", key="k", time=datetime(2026, 1, 2, tzinfo=UTC), data=msgspec.Raw(DATA)
 )
 Headers = dict[str, Any]
+ATTRIBUTES: tuple[Headers, ...] = (
+    {},
+    {"version": 3},
+    {"key": None, "time": None},
+    {"time": datetime(2026, 1, 2, 3, 4, 5, 6, timezone(timedelta(hours=2)))},
+    {"subject": "order/1", "correlation_id": "c", "causation_id": "b"},
+    {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+    {"headers": {"tenant": "north"}},
+)
 
 
 def headers_of(event: Event) -> Headers:
@@ -40,18 +50,7 @@ def learned(*events: Event, kind: type = bytes) -> Noticing:
 
 
 @pytest.mark.parametrize("kind", [bytes, str])
-@pytest.mark.parametrize(
-    "attributes",
-    [
-        {},
-        {"version": 3},
-        {"key": None, "time": None},
-        {"subject": "order/1", "correlation_id": "c", "causation_id": "b"},
-        {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
-        {"headers": {"tenant": "north"}},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("attributes", ATTRIBUTES, ids=str)
 def test_the_next_of_a_kind_says_at_a_glance_what_it_says_with_care(kind: type, attributes: Headers) -> None:
     first = msgspec.structs.replace(PLAIN, **attributes)
     second = msgspec.structs.replace(first, id="2", key=first.key and "other", data=msgspec.Raw(DATA))
@@ -63,6 +62,29 @@ def test_the_next_of_a_kind_says_at_a_glance_what_it_says_with_care(kind: type, 
     assert (notice.id, notice.source, notice.type, notice.version) == ("2", "shop", "order:created", first.version)
     assert (notice.key, notice.data) == (second.key, DATA)
     assert Arrival(notice).event == second
+
+
+@pytest.mark.parametrize("attributes", ATTRIBUTES, ids=str)
+def test_what_a_log_writes_down_of_a_glance_is_the_event(attributes: Headers) -> None:
+    first = msgspec.structs.replace(PLAIN, **attributes)
+    second = msgspec.structs.replace(first, id="2", key=first.key and "other", data=msgspec.Raw(DATA))
+    notice = noticed(learned(first), headers_of(second))
+    assert notice is not None
+
+    glanced, careful = Arrival(notice).draft, Arrival(second).draft
+
+    assert drafted(glanced) == drafted(careful) == second
+    assert (glanced.slot, glanced.key, glanced.public) == (careful.slot, careful.key, False)
+
+
+def test_no_event_is_made_of_most_for_a_log() -> None:
+    notice = noticed(learned(PLAIN), headers_of(PLAIN))
+    assert notice is not None
+    arrival = Arrival(notice)
+
+    _ = arrival.draft
+
+    assert arrival.notice is notice
 
 
 def test_a_whole_event_is_made_once() -> None:

@@ -5,13 +5,15 @@ acknowledged, and what it hands over twice is recorded once. Without a log it is
 again later, and to keep what a group gave up. `Capabilities` says which carrier can.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 import msgspec
 
 from tidings.events import Event
+from tidings.log.record import Draft, draft
 
 
 class Capabilities(msgspec.Struct, frozen=True):
@@ -33,7 +35,7 @@ class Capabilities(msgspec.Struct, frozen=True):
 
 
 class Notice(msgspec.Struct, gc=False):
-    """An event as far as most need it, who route it and hand its data on; `make` reads the rest of its message."""
+    """An event as far as most need it, who route it and hand its data on; its `shape` reads the rest of its message."""
 
     id: str
     source: str
@@ -41,8 +43,19 @@ class Notice(msgspec.Struct, gc=False):
     version: int
     key: str | None
     data: bytes
-    said: Any  # of what `make` makes the event
-    make: "Callable[[Notice], Event]"
+    time: datetime | None
+    said: Any  # of what the shape makes the event
+    shape: "Shape"
+
+
+class Shape(Protocol):
+    """How messages that look alike are read."""
+
+    def event(self, notice: Notice) -> Event:
+        """The whole event."""
+
+    def draft(self, notice: Notice) -> Draft:
+        """The event as a log writes it down."""
 
 
 class Arrival(msgspec.Struct, gc=False):
@@ -62,8 +75,14 @@ class Arrival(msgspec.Struct, gc=False):
         """The whole event, made when it is first asked for."""
         notice = self.notice
         if isinstance(notice, Notice):
-            notice = self.notice = notice.make(notice)
+            notice = self.notice = notice.shape.event(notice)
         return notice
+
+    @property
+    def draft(self) -> Draft:
+        """The event as a log writes it down for itself, not to be relayed; for most it need not be made."""
+        notice = self.notice
+        return notice.shape.draft(notice) if isinstance(notice, Notice) else draft(notice, public=False)
 
 
 class Inbox(Protocol):

@@ -16,6 +16,7 @@ from tidings.brokers.binding import CONTENT_TYPE, ENOUGH, TYPES, Binding
 from tidings.brokers.interface import Notice
 from tidings.events import Event
 from tidings.events.envelope import JSON
+from tidings.log.record import Draft, bare_draft, draft
 
 _ALIKE: Final = ("specversion", "source", "type", "eventversion", "datacontenttype")
 _SHAPES: Final = 256  # that are remembered, and as many kinds of each, so that foreign messages cannot fill the memory
@@ -44,13 +45,14 @@ class Noticing:
             texts = own if type(own[0]) is str else tuple(map(bytes.decode, own))
             said = "".join(texts)
             is_plain = len(said) <= ENOUGH and said.isascii() and said.isprintable() and "" not in texts
-            if not is_plain or (shape.time is not None and fromisoformat(texts[shape.time]).tzinfo is None):
+            time = None if shape.time is None else fromisoformat(texts[shape.time])
+            if not is_plain or (time is not None and time.tzinfo is None):
                 return None
         except (ValueError, TypeError):
             return None
         source, type_, version = kind
         key = None if shape.key is None else texts[shape.key]
-        return Notice(texts[shape.id], source, type_, version, key, data or b"null", texts, shape.make)
+        return Notice(texts[shape.id], source, type_, version, key, data or b"null", time, texts, shape)
 
     def learn(self, names: tuple[str, ...], values: Values, event: Event) -> None:
         """This is the event of such a message, which was read with care: the next of its kind need not be."""
@@ -73,17 +75,25 @@ class _Shape:
         self.key, self.time = _place("key", self.attributes), _place("time", self.attributes)
         self.kinds: dict[Any, Kind] = {}
         self.is_plain = prefix + TYPES not in own and len(set(names)) == len(names)  # else each is read with care
-        self.make = self._event
         self.is_simple = not {"headers", "traceparent"} & set(self.attributes)
+        self.is_bare = {"id", "key", "time"}.issuperset(self.attributes)
 
-    def _event(self, notice: Notice) -> Event:
+    def event(self, notice: Notice) -> Event:
+        """The whole event."""
         if not self.is_simple:
             return self._read(notice)
         said: dict[str, Any] = dict(zip(self.attributes, notice.said, strict=True))
         if self.time is not None:
-            said["time"] = fromisoformat(notice.said[self.time])
+            said["time"] = notice.time
         data = msgspec.Raw(notice.data)
         return Event(source=notice.source, type=notice.type, version=notice.version, data=data, **said)
+
+    def draft(self, notice: Notice) -> Draft:
+        """The event as a log writes it down; of the most common ones no event is made."""
+        if not self.is_bare:
+            return draft(self.event(notice), public=False)
+        it = notice
+        return bare_draft(it.id, it.source, it.type, it.version, it.key, it.time, it.data)
 
     def _read(self, notice: Notice) -> Event:
         """With care, as there is a header of the user's, or a trace."""

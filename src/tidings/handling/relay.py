@@ -159,14 +159,25 @@ class Inbound:
     async def _record(self, came: "asyncio.Queue[list[Arrival]]", done: Acknowledging) -> None:
         while True:
             arrivals = await came.get()
-            await self._log.absorb([each.event for each in arrivals if self._is_welcome(each)])
+            await self._log.absorb([each.draft for each in self._welcome(arrivals)])
             done.add(arrivals)
+
+    def _welcome(self, arrivals: list[Arrival]) -> list[Arrival]:
+        """Most come from services and under names that all are welcome from; they are looked at together."""
+        notices = [each.notice for each in arrivals]
+        if self._source not in {it.source for it in notices} and not _are_own({it.type for it in notices}):
+            return arrivals
+        return [each for each in arrivals if self._is_welcome(each)]
 
     def _is_welcome(self, arrival: Arrival) -> bool:
         """Not what this service has said itself, nor what only it may say: that a function's time has come, say."""
         if arrival.failure is not None:
             return True  # our own note of a message that nobody could read
         return arrival.notice.source != self._source and not arrival.notice.type.startswith(OWN)
+
+
+def _are_own(names: set[str]) -> bool:
+    return any(name.startswith(OWN) for name in names)
 
 
 def _travelling(item: Item) -> Event:

@@ -114,8 +114,8 @@ class Log(Protocol):
         It raises TimeoutError after so many seconds in vain: it may yet be recorded.
         """
 
-    async def absorb(self, events: Sequence[Event], *, public: bool = False) -> int:
-        """Record those not yet recorded, and say how many were new: the inbox."""
+    async def absorb(self, events: Sequence[Event | Draft], *, public: bool = False) -> int:
+        """Record those not yet recorded, and say how many were new: the inbox. A draft is recorded as it is."""
 
     async def adopt(self, events: Sequence[Event], public: Sequence[bool]) -> int:
         """Record what another log had recorded, as far as it is not, all or none; says how many were new.

@@ -111,6 +111,25 @@ def draft(event: Event, *, public: bool, stream: str | None = None) -> Draft:
     return Draft(event.id, event.source, event.type, event.version, slot, key, public, envelope, data, checksum)
 
 
+def bare_draft(
+    id: str, source: str, type: str, version: int, key: str | None, time: datetime | None, data: bytes
+) -> Draft:
+    """Write down, for this log alone, an event with JSON data of which no more is said than this."""
+    envelope = _encode((id, source, key, time))  # what an `Envelope` leaves out at its end is at its default
+    slot = crc32((key or id).encode()) & (SLOTS - 1)
+    checksum = crc32(data) | _envelope_crc(type, version, envelope) << 32
+    return Draft(id, source, type, version, slot, key, False, envelope, data, checksum)
+
+
+def written(events: Iterable[Event | Draft], *, public: bool) -> list[Draft]:
+    """Write down those that are not.
+
+    Raises:
+        InvalidEvent: the data of one cannot be written as its content type says.
+    """
+    return [each if isinstance(each, Draft) else draft(each, public=public) for each in events]
+
+
 def adopted(event: Event, *, public: bool) -> Adopted:
     """Write down an event that another log had recorded.
 

@@ -47,10 +47,12 @@ class WatchedLog:
             async with self._committing(lambda: events):
                 return await self._log.append(events, stream=stream, expect=expect, public=public)
 
-    async def absorb(self, events: Sequence[Event], *, public: bool = False) -> int:
+    async def absorb(self, events: Sequence[Event | Draft], *, public: bool = False) -> int:
         """Record those not yet recorded."""
         with self._activity.commit("what has arrived"):
-            async with self._committing(lambda: events):
+            async with self._committing(
+                lambda: [drafted(each) if isinstance(each, Draft) else each for each in events]
+            ):
                 return await self._log.absorb(events, public=public)
 
     @contextlib.asynccontextmanager

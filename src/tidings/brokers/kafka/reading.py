@@ -192,7 +192,8 @@ class Reading:
     def _follow(self, topics: list[str], new: list[tuple[str, int]]) -> None:
         if self._group is not None:
             shared = [topic for topic in topics if self._own is None or topic != self._own.topic]
-            self._consumer.subscribe(shared, on_assign=self._given, on_revoke=self._taken, on_lost=self._lost)
+            if shared:  # the group's own may be seen before the others
+                self._consumer.subscribe(shared, on_assign=self._given, on_revoke=self._taken, on_lost=self._lost)
             return
         self.begin([(place, 0) for place in new if place not in self._tray.held])
 

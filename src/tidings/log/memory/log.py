@@ -16,7 +16,7 @@ from tidings.log.memory.ledger import MemoryLedger
 from tidings.log.memory.state import State
 from tidings.log.memory.transaction import MemoryTransaction, no_file, no_sql
 from tidings.log.position import START, Position
-from tidings.log.record import Draft, adopted, draft, mentions
+from tidings.log.record import Draft, adopted, draft, mentions, written
 from tidings.log.retention import Cut, Disk, Survey, Trimmed
 from tidings.log.slices import ALL, ANY, Appended, Expect, Slice, Where
 from tidings.log.tailing import tail
@@ -73,9 +73,9 @@ class MemoryLog:
             return Appended(START, START)
         return self._append(drafts, stream, expect)
 
-    async def absorb(self, events: Sequence[Event], *, public: bool = False) -> int:
+    async def absorb(self, events: Sequence[Event | Draft], *, public: bool = False) -> int:
         """Record those not yet recorded, and say how many were new."""
-        drafts = [draft(event, public=public) for event in events]
+        drafts = written(events, public=public)
         await self.ready()
         self._note_duplicates(drafts)
         return self._state.absorb(drafts, self._clock.now())

@@ -14,7 +14,7 @@ from tidings.events import Event
 from tidings.log.bell import Bell
 from tidings.log.position import START, Position
 from tidings.log.reading import checked
-from tidings.log.record import Draft, adopted, draft
+from tidings.log.record import Draft, adopted, draft, written
 from tidings.log.recorded import RecordedTransaction, run_writes, say_passed_over
 from tidings.log.relational import lineage, reading, retention
 from tidings.log.relational.ledger import RelationalLedger
@@ -108,9 +108,9 @@ class RelationalLog:
             raise _named(error, drafts) from error
         return appended
 
-    async def absorb(self, events: Sequence[Event], *, public: bool = False) -> int:
+    async def absorb(self, events: Sequence[Event | Draft], *, public: bool = False) -> int:
         """Record those not yet recorded, and say how many were new."""
-        drafts = [draft(event, public=public) for event in events]
+        drafts = written(events, public=public)
         if not drafts:
             return 0
 

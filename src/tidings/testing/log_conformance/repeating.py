@@ -6,8 +6,10 @@ import msgspec
 
 from tidings.errors import IdReused, PartialDuplicate
 from tidings.log.interface import Log
-from tidings.log.slices import NONE
-from tidings.testing.log_conformance.words import new_event, new_events, raises, read_ids
+from tidings.log.position import START
+from tidings.log.record import draft
+from tidings.log.slices import NONE, Where
+from tidings.testing.log_conformance.words import ids_of, new_event, new_events, raises, read_ids
 
 
 async def test_appending_again_gives_the_first_result(log: Log) -> None:
@@ -93,3 +95,14 @@ async def test_absorbing_records_what_is_new(log: Log) -> None:
     assert (await read_ids(log))[-2:] == ["id-6", "id-5"]
     assert await log.absorb(new_events(0, 5)) == 0
     assert await log.absorb([]) == 0
+
+
+async def test_absorbing_takes_what_is_written_down_already(log: Log) -> None:
+    await log.append(new_events(0, 2))
+
+    new = await log.absorb([draft(new_event(1), public=False), new_event(2), draft(new_event(3), public=True)])
+
+    assert new == 2
+    assert await read_ids(log) == ["id-0", "id-1", "id-2", "id-3"]
+    shown = await log.scan(START, Where(public=True))
+    assert ids_of(shown) == ["id-0", "id-1", "id-3"]
