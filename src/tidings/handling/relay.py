@@ -25,12 +25,13 @@ from tidings.handling.form import form_of
 from tidings.handling.policy import Policy, Retry
 from tidings.handling.subscription import Subscription
 from tidings.handling.trouble import Trouble
-from tidings.log import Log
+from tidings.log import Draft, Log
 from tidings.log.group import Group
 from tidings.log.record import restore
 
-_BATCH = 1000  # arrivals that are recorded at once
-_PREFETCH = 4 * _BATCH  # that are received, recorded and acknowledged at a time
+Received = tuple[list[Arrival], list[Draft]]  # what came, and what of it is recorded
+_BATCH = 2000  # arrivals that are recorded at once
+_PREFETCH = 2 * _BATCH  # that are received, recorded and acknowledged at a time
 
 
 def outbound_subscription(app: str, rate: Rate | str | None = None) -> Subscription:
@@ -146,20 +147,20 @@ class Inbound:
 
     async def _receive(self, inbox: Inbox) -> None:
         """While some are recorded, the next are received, and those before acknowledged."""
-        came: asyncio.Queue[list[Arrival]] = asyncio.Queue(1)
+        came: asyncio.Queue[Received] = asyncio.Queue(1)
         done = Acknowledging(inbox, self.trouble.over)
         await together(self._fetch(inbox, came), self._record(came, done), done.run())
 
-    async def _fetch(self, inbox: Inbox, came: "asyncio.Queue[list[Arrival]]") -> None:
+    async def _fetch(self, inbox: Inbox, came: "asyncio.Queue[Received]") -> None:
         while True:
             arrivals = await inbox.receive(_BATCH)
             self._received += len(arrivals)
-            await came.put(arrivals)
+            await came.put((arrivals, [each.draft for each in self._welcome(arrivals)]))
 
-    async def _record(self, came: "asyncio.Queue[list[Arrival]]", done: Acknowledging) -> None:
+    async def _record(self, came: "asyncio.Queue[Received]", done: Acknowledging) -> None:
         while True:
-            arrivals = await came.get()
-            await self._log.absorb([each.draft for each in self._welcome(arrivals)])
+            arrivals, drafts = await came.get()
+            await self._log.absorb(drafts)
             done.add(arrivals)
 
     def _welcome(self, arrivals: list[Arrival]) -> list[Arrival]:

@@ -3,9 +3,9 @@
 psycopg writes lists as text, a value at a time; this is several times as fast, which a group commit feels.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from struct import Struct
-from typing import Any
+from typing import Any, TypeVar
 
 from tidings.log.postgres.driver import psycopg
 
@@ -14,6 +14,7 @@ _LENGTH = Struct("!i").pack
 _BIG = Struct("!iq").pack
 _NULL = b"\xff\xff\xff\xff"
 _TEXT, _BYTES, _BIGINT, _BOOL = 25, 17, 20, 16
+Value = TypeVar("Value")
 _TRUE, _FALSE = _LENGTH(1) + b"\x01", _LENGTH(1) + b"\x00"
 
 
@@ -47,22 +48,22 @@ _ARRAYS = {Texts: 1009, Bytes: 1001, Numbers: 1016, Flags: 1000}
 
 def texts(values: Sequence[str | None]) -> Texts:
     """Strings, or NULL."""
-    return Texts(_array(_TEXT, len(values), [_NULL if v is None else _sized(v.encode()) for v in values]))
+    return Texts(_array(_TEXT, values, lambda each: [_NULL if v is None else _sized(v.encode()) for v in each]))
 
 
 def chunks(values: Sequence[bytes]) -> Bytes:
     """Bytes."""
-    return Bytes(_array(_BYTES, len(values), [_LENGTH(len(value)) + value for value in values]))
+    return Bytes(_array(_BYTES, values, lambda each: [_LENGTH(len(value)) + value for value in each]))
 
 
 def numbers(values: Sequence[int | None]) -> Numbers:
     """Integers, or NULL."""
-    return Numbers(_array(_BIGINT, len(values), [_NULL if v is None else _BIG(8, v) for v in values]))
+    return Numbers(_array(_BIGINT, values, lambda each: [_NULL if v is None else _BIG(8, v) for v in each]))
 
 
 def flags(values: Sequence[bool]) -> Flags:
     """Booleans."""
-    return Flags(_array(_BOOL, len(values), [_TRUE if value else _FALSE for value in values]))
+    return Flags(_array(_BOOL, values, lambda each: [_TRUE if value else _FALSE for value in each]))
 
 
 def register(connection: "psycopg.Connection[Any] | psycopg.AsyncConnection[Any]") -> None:
@@ -92,7 +93,11 @@ def _sized(value: bytes) -> bytes:
     return _LENGTH(len(value)) + value
 
 
-def _array(oid: int, count: int, items: Iterable[bytes]) -> bytes:
+def _array(oid: int, values: Sequence[Value], items: Callable[[Sequence[Value]], list[bytes]]) -> bytes:
+    """Half of an append's columns have one value throughout, such as the source; it is written once."""
+    count = len(values)
     if not count:
         return Struct("!iiI").pack(0, 0, oid)
-    return _HEAD(1, 1, oid, count, 1) + b"".join(items)
+    is_uniform = values.count(values[0]) == count
+    content = items(values[:1])[0] * count if is_uniform else b"".join(items(values))
+    return _HEAD(1, 1, oid, count, 1) + content
