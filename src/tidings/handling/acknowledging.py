@@ -6,6 +6,7 @@ from collections.abc import Callable
 from tidings.brokers import Arrival, Inbox
 from tidings.concurrency import together
 
+_MOST = 1000  # arrivals in one settlement, about
 _AT_ONCE = 4  # settlements under way, as one may take as long as it takes to handle the events of two
 
 
@@ -36,6 +37,18 @@ class Acknowledging:
 
     async def _settle(self) -> None:
         while (done := await self._done.get()) is not None:
+            done = self._with_others(done)
             if done:
                 await self._inbox.settle(done)
             self._on_taken()
+
+    def _with_others(self, done: list[Arrival]) -> list[Arrival]:
+        """All that is done by now: where a settlement takes longer than handling, few lists would wait behind many."""
+        waiting = self._done
+        while not waiting.empty() and len(done) < _MOST:
+            more = waiting.get_nowait()
+            if more is None:
+                waiting.put_nowait(None)  # the end comes once to each
+                break
+            done = done + more
+        return done

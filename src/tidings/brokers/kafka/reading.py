@@ -25,6 +25,7 @@ _FULL: Final = 0.5  # seconds without room after which fetching is paused, so th
 _COURTESY: Final = 1.0  # seconds that a partition waits for what is being worked on, before it is given away
 _STEADY: Final = 0.5  # seconds after which what is settled is committed unasked, and after which it is quiet
 _SOON: Final = 0.1  # seconds until a topic that was made is seen
+_REST: Final = 0.02  # seconds between commits: nothing is received while one is under way
 _AGAIN: Final = 0.02  # seconds between tries of a commit while the group moves partitions
 
 
@@ -90,7 +91,7 @@ class Reading:
         """Let go of everything."""
         self._is_closing = True
         with contextlib.suppress(Exception):  # nobody is there to be told
-            if self._is_sound and self._tray.asked != self._tray.answered:
+            if self._is_sound and self._tray.is_asked:
                 self._commit_asked()
         closed = BrokerError(f"{self._settings.url}: this inbox is closed: subscribe again")
         self._tray.failed = self._tray.failed or closed
@@ -106,7 +107,7 @@ class Reading:
 
     def _step(self) -> None:
         now = self._tray.beat = monotonic()
-        if self._tray.asked != self._tray.answered or now - self._moved > _STEADY:
+        if self._is_commit_due or now - self._moved > _STEADY:
             self._commit_asked()
         if now - self._looked > self._patience and not self._has_all:
             self._discover()
@@ -151,10 +152,12 @@ class Reading:
         """Fetching is paused when it takes long, as the client hears of its group only while it hands messages over."""
         tray, consumer = self._tray, self._consumer
         tray.space.clear()
-        if not tray.is_full or tray.asked != tray.answered or tray.space.wait(_FULL):
+        if not tray.is_full or self._is_commit_due:
+            return
+        if tray.space.wait(self._until_commit if tray.is_asked else _FULL) or tray.is_asked:
             return
         consumer.pause(consumer.assignment())
-        while not self._is_closing and tray.is_half_full and tray.asked == tray.answered:
+        while not self._is_closing and tray.is_half_full and not tray.is_asked:
             tray.beat = monotonic()
             late = consumer.poll(_IDLE)
             if late is not None:  # it had been on its way, or is of a partition that was given meanwhile
@@ -260,6 +263,15 @@ class Reading:
             with contextlib.suppress(BrokerError, Fenced):  # it comes again, to whoever has them next
                 self._commit(moved)
         self._tray.ring()
+
+    @property
+    def _is_commit_due(self) -> bool:
+        return self._tray.is_asked and not self._until_commit
+
+    @property
+    def _until_commit(self) -> float:
+        """Seconds until the next may follow the last."""
+        return max(self._moved + _REST - monotonic(), 0.0)
 
     def _commit_asked(self) -> None:
         asked, moved = self._tray.asked, self._tray.to_commit()

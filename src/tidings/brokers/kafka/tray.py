@@ -73,6 +73,11 @@ class Tray:
     # -- asked by the thread -------------------------------------------------------------------------------------------
 
     @property
+    def is_asked(self) -> bool:
+        """Does somebody wait for a commit?"""
+        return self.asked != self.answered
+
+    @property
     def is_full(self) -> bool:
         """Does it take no more?"""
         return self.room <= 0 or self._weight >= _MOST
