@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
-_Job = tuple[Callable[[], Any], asyncio.Future[Any], asyncio.AbstractEventLoop]
+_Job = tuple[Callable[[], Any], asyncio.Future[Any] | None, asyncio.AbstractEventLoop | None]
 
 
 WRITERS = "the log's writers, who all wait for this transaction"
@@ -94,6 +94,10 @@ class DedicatedThread:
         self._queue.put((function, future, loop))
         return future
 
+    def put(self, function: Callable[[], None]) -> None:
+        """Run `function` on the thread; nobody waits for it, and it must not raise."""
+        self._queue.put((function, None, None))
+
     def close(self, *, wait: bool = True) -> None:
         """End the thread after what is queued; `wait` blocks until then."""
         self._queue.put(None)
@@ -107,8 +111,9 @@ class DedicatedThread:
                 result, error = function(), None
             except BaseException as raised:
                 result, error = None, raised
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(_resolve, future, result, error)
+            if loop is not None and future is not None:
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                    loop.call_soon_threadsafe(_resolve, future, result, error)
             del job, function, future, result, error  # hold nothing while waiting for the next
 
 

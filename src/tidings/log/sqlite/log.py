@@ -18,6 +18,7 @@ from tidings.log.relational.log import RelationalLog
 from tidings.log.retention import Cut, Disk, Trimmed
 from tidings.log.slices import ALL, Slice, Where
 from tidings.log.sqlite import reading
+from tidings.log.sqlite.ahead import ReadAhead
 from tidings.log.sqlite.backup import back_up, disk, shrink
 from tidings.log.sqlite.existing import JoinedTransaction, existing_transaction
 from tidings.log.sqlite.ledger import SqliteLedger
@@ -43,6 +44,7 @@ class SqliteLog(RelationalLog):
         self.path = parts.path
         self.url = f"sqlite:///{parts.path}"
         self.is_dense = True
+        self._fetch_records = ReadAhead(None if parts.threads.is_for_reading else parts.threads.follow).fetch
         self._sidecar = parts.sidecar
         self._lock_timeout = parts.lock_timeout
         self._watched: dict[asyncio.AbstractEventLoop, int] = {}
@@ -104,7 +106,9 @@ class SqliteLog(RelationalLog):
         """One look past `after`, without waiting."""
         threads = self.threads
         return await threads.read(
-            lambda connection: reading.scan(connection, threads.epoch, threads.order(connection, after), where, limit)
+            lambda connection: reading.scan(
+                connection, threads.epoch, threads.order(connection, after), where, limit, self._fetch_records
+            )
         )
 
     async def tip(self) -> Position:

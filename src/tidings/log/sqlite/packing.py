@@ -5,39 +5,72 @@ measured to take three times as long as reading the row does, and it holds them 
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import accumulate, pairwise
-from typing import Any
+from itertools import accumulate, pairwise, repeat
+from typing import Any, NamedTuple
+from zlib import crc32
 
 import msgspec
 
-from tidings.log.record import Record
+from tidings.log.position import Epoch
+from tidings.log.reading import refuse_damaged
+from tidings.log.record import DATA_CRC, Record
 
 _integers = msgspec.json.Decoder(list[int]).decode
 _texts = msgspec.json.Decoder(list[str]).decode
 
 
-def packed(connection: sqlite3.Connection, statement: str, parameters: Sequence[Any]) -> list[Record]:
-    """The records of a lean SELECT, in its order."""
-    try:
-        row = connection.execute(_together(statement), parameters).fetchone()
-    except sqlite3.DataError:  # it would be longer than SQLite allows
-        return [Record(*row) for row in connection.execute(statement, parameters)]
-    orders, types, versions, lengths, checksums, data = row
-    places = pairwise(accumulate(_integers(lengths), initial=0))
-    return [
-        Record(order, type_, version, data[start:end], checksum)
-        for order, type_, version, (start, end), checksum in zip(
-            _integers(orders), _texts(types), _integers(versions), places, _integers(checksums), strict=True
-        )
-    ]
+class Packed(NamedTuple):
+    """Some lean records in the order they were asked for: columns as JSON lists, and all data in one piece."""
+
+    size: int  # records; without any there is nothing else
+    orders: str
+    types: str | None  # None where one alone was asked for
+    versions: str
+    lengths: str  # of the data of each, in bytes
+    checksums: str
+    data: bytes
+
+    def records(self, only: str | None, epoch: Epoch) -> list[Record]:
+        """The records, all of type `only` if that is what was asked for.
+
+        Raises:
+            LogDamaged: naming the positions of those whose data is not what was written.
+        """
+        if not self.size:
+            return []
+        places = pairwise(accumulate(_integers(self.lengths), initial=0))
+        data = [self.data[start:end] for start, end in places]
+        types: Iterable[str] = repeat(only or "") if self.types is None else _texts(self.types)
+        checksums = _integers(self.checksums)
+        records = list(map(Record, _integers(self.orders), types, _integers(self.versions), data, checksums))
+        if list(map(crc32, data)) != [checksum & DATA_CRC for checksum in checksums]:
+            refuse_damaged(records, epoch)
+        return records
+
+
+def packed(connection: sqlite3.Connection, matching: str, parameters: Sequence[Any], only: str | None) -> Packed:
+    """The records of a FROM clause, whose last parameter limits them.
+
+    Raises:
+        sqlite3.DataError: they are longer than a value of SQLite may be.
+    """
+    return Packed(*connection.execute(_together(matching, is_of_one_type=only is not None), parameters).fetchone())
 
 
 @lru_cache(maxsize=256)
-def _together(statement: str) -> str:
-    """Bytes put together are text to SQLite, which does not look at it, until it is told that they are bytes."""
+def _together(matching: str, *, is_of_one_type: bool) -> str:
+    """The LIMIT within keeps SQLite from dropping its ORDER BY. Names need no escaping, by their grammar.
+
+    Bytes put together are text to SQLite, which does not look at it, until it is told that they are bytes.
+    """
+    types = "NULL" if is_of_one_type else """'["' || group_concat(type, '","') || '"]'"""
     return f"""
-    SELECT json_group_array(position), json_group_array(type), json_group_array(version),
-      json_group_array(length(data)), json_group_array(checksum), CAST(group_concat(data, '') AS BLOB)
-    FROM ({statement})"""
+    SELECT count(*), {_list("position")}, {types}, {_list("version")}, {_list("length(data)")}, {_list("checksum")},
+      CAST(group_concat(data, '') AS BLOB)
+    FROM (SELECT position, type, version, data, checksum {matching} ORDER BY position LIMIT ?)"""
+
+
+def _list(column: str) -> str:
+    return f"'[' || group_concat({column}) || ']'"

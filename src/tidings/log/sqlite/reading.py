@@ -1,25 +1,37 @@
 """The reader's questions: slices of the log, of a stream, and places by time or id."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import starmap
-from typing import Any
 
 from tidings.log.group import LANES
 from tidings.log.position import Epoch
-from tidings.log.reading import checked, refuse_damaged
+from tidings.log.reading import checked
 from tidings.log.record import Record
+from tidings.log.relational.reading import WHOLE
 from tidings.log.slices import Slice, Where
-from tidings.log.sqlite.packing import packed
 from tidings.log.sqlite.schema import tip_of
 
-_SPAN = 20_000  # orders: no single question may keep the reader's thread for long, however little it finds
+SPAN = 20_000  # orders: no single question may keep the reader's thread for long, however little it finds
 _LEAN = "position, type, version, data, checksum"
-_WHOLE = f"{_LEAN}, slot, recorded_at, stream, stream_version, envelope"
+Fetch = Callable[[sqlite3.Connection, Epoch, int, int, Where, int], list[Record]]  # as `row_by_row`
 
 
-def scan(connection: sqlite3.Connection, epoch: Epoch, after: int, where: Where, limit: int) -> Slice:
+def row_by_row(
+    connection: sqlite3.Connection, epoch: Epoch, after: int, end: int, where: Where, limit: int
+) -> list[Record]:
+    """The first records past `after`, up to `end`.
+
+    Raises:
+        LogDamaged: a record's data is not what was written.
+    """
+    sql = f"SELECT {_LEAN if where.lean else WHOLE} {matching(where)} ORDER BY position LIMIT ?"
+    return checked(connection.execute(sql, (after, end, *(where.types or ()), limit)).fetchall(), epoch)
+
+
+def scan(
+    connection: sqlite3.Connection, epoch: Epoch, after: int, where: Where, limit: int, fetch: Fetch = row_by_row
+) -> Slice:
     """One look past `after`.
 
     Raises:
@@ -28,27 +40,24 @@ def scan(connection: sqlite3.Connection, epoch: Epoch, after: int, where: Where,
     tip = tip_of(connection)  # first: what is appended between the two questions waits for the next look
     if after >= tip:
         return Slice([], epoch.position(after), epoch.position(after), at_head=True, epoch=epoch)
-    end = min(tip, after + _SPAN)
-    types = tuple(where.types or ())
-    statement, parameters = _statement(where, len(types)), (after, end, *types, limit)
-    records = (packed if where.lean else _rows)(connection, statement, parameters)
-    refuse_damaged(records, epoch)
+    end = min(tip, after + SPAN)
+    records = fetch(connection, epoch, after, end, where, limit)
     full = len(records) == limit
     upto = records[-1].order if full else end if records else _before_next(connection, end, tip)
     return Slice(records, epoch.position(after), epoch.position(upto), at_head=upto == tip, epoch=epoch)
 
 
 def related(connection: sqlite3.Connection, epoch: Epoch, after: int, mentions: Sequence[bytes], limit: int) -> Slice:
-    """One look past `after` for rows whose envelope holds one of these texts. There is no index: see `_SPAN`.
+    """One look past `after` for rows whose envelope holds one of these texts. There is no index: see `SPAN`.
 
     Raises:
         LogDamaged: a record's data is not what was written.
     """
     tip = tip_of(connection)
-    end = min(tip, after + _SPAN)
+    end = min(tip, after + SPAN)
     speaks = " OR ".join(["instr(envelope, ?)"] * len(mentions)) or "0"
     sql = f"""
-    SELECT {_WHOLE} FROM tidings_events WHERE position > ? AND position <= ? AND ({speaks}) ORDER BY position LIMIT ?"""
+    SELECT {WHOLE} FROM tidings_events WHERE position > ? AND position <= ? AND ({speaks}) ORDER BY position LIMIT ?"""
     rows = connection.execute(sql, (after, end, *mentions, limit)).fetchall()
     upto = rows[-1][0] if len(rows) == limit else max(end, after)
     return Slice(checked(rows, epoch), epoch.position(after), epoch.position(upto), at_head=upto >= tip, epoch=epoch)
@@ -84,20 +93,16 @@ def _before_next(connection: sqlite3.Connection, order: int, tip: int) -> int:
     return tip if found is None else int(found) - 1
 
 
-def _rows(connection: sqlite3.Connection, statement: str, parameters: Sequence[Any]) -> list[Record]:
-    return list(starmap(Record, connection.execute(statement, parameters)))
-
-
 @lru_cache(maxsize=256)
-def _statement(where: Where, types: int) -> str:
+def matching(where: Where) -> str:
+    """FROM and WHERE of a look between two orders; their parameters are those, and then the types."""
     conditions = ["position > ?", "position <= ?"]
     if where.types is not None:
-        conditions.append(f"type IN ({','.join('?' * types)})")
+        conditions.append(f"type IN ({','.join('?' * len(where.types))})")
     if where.lanes is not None and len(where.lanes) < LANES:
         conditions.append(f"slot % {LANES} IN ({','.join(map(str, sorted(where.lanes)))})")
     if where.passing:
         conditions.append(f"position NOT IN ({','.join(map(str, sorted(where.passing)))})")
     if where.public:
         conditions.append("public")
-    columns = _LEAN if where.lean else _WHOLE
-    return f"SELECT {columns} FROM tidings_events WHERE {' AND '.join(conditions)} ORDER BY position LIMIT ?"
+    return f"FROM tidings_events WHERE {' AND '.join(conditions)}"

@@ -56,6 +56,10 @@ class Threads:
         self.check_open()
         return await self._thread.call(lambda: self._ask(question))
 
+    def follow(self, question: Callable[[sqlite3.Connection], None]) -> None:
+        """Ask from the reader's thread itself, behind what was asked before; nobody waits for an answer."""
+        self._thread.put(lambda: question(self._reader))
+
     async def write(self, run: Run, *, exclusive: bool = False, essential: bool = False, weight: int = 1) -> Any:
         """Run a job on the writer's thread, in a group commit; returns when it is committed."""
         self.check_open()
