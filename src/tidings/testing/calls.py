@@ -125,6 +125,10 @@ class WatchedForm(Form, frozen=True):
 
     calls: Any = None  # Calls; a field with a default, as those of Form end with one
 
+    @property
+    def of_value(self) -> None:
+        """No call goes past the watch."""
+
     def caller(self, group: str) -> Callable[[Any, Any], Any]:
         """`call(item, tx)` or `call(items, tx)`, watched."""
         call, calls, takes_list = Form.caller(self, group), self.calls, self.takes_list
