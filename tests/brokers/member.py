@@ -2,10 +2,12 @@
 
     python -m tests.brokers.member URL GROUP FILE
 
-It says "joined" once it is a member, goes on after failures as a service does, and leaves when it is told to end.
+It says "joined" once it is a member, goes on after failures as a service does, and leaves when it is told to end. Asked
+by a signal, it shows where it stands.
 """
 
 import asyncio
+import faulthandler
 import signal
 import sys
 from pathlib import Path
@@ -15,10 +17,12 @@ from tidings.brokers import connect
 from tidings.testing.checker import History
 
 PREFETCH = 50  # that it has in hand at a time
+SHOW = signal.SIGUSR1
 
 
 async def main(url: str, group: str, path: str) -> None:
     """Read and settle, until told to end."""
+    faulthandler.register(SHOW)
     broker = await connect(url)
     reader = Reader(broker, History(Path(path)), group=group, prefetch=PREFETCH)
     reading = asyncio.ensure_future(reader.run())

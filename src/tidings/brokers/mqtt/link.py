@@ -50,6 +50,7 @@ class Link:
         self._timer: asyncio.TimerHandle | None = None
         self._tells = True
         self._received = 0  # messages
+        self._is_called = False  # by paho, which holds a lock meanwhile
         self.failure: BrokerUnreachable | None = None
 
     async def open(self) -> bool:
@@ -57,7 +58,7 @@ class Link:
 
         Raises:
             BrokerUnreachable: nobody answered in time, or the server let nobody in.
-        ConfigurationError: a file that the URL names cannot be read.
+            ConfigurationError: a file that the URL names cannot be read.
         """
         dialing = asyncio.ensure_future(asyncio.to_thread(dial, self._paho, self._client, self._settings, self._life))
         try:
@@ -111,7 +112,10 @@ class Link:
         sending.done.result()
 
     def acknowledge(self, mids: Sequence[int]) -> None:
-        """These messages are safe here and need not come again; said at once, as far as the connection takes it."""
+        """These messages are safe here and need not come again; said at once, as far as the connection takes it.
+
+        Of who says so of a message that is just being handed over, it is said once that is done.
+        """
         if self.failure is None and mids:
             for mid in mids:
                 self._client.ack(mid, 1)
@@ -175,10 +179,20 @@ class Link:
         self._step(self._client.loop_misc)
 
     def _step(self, step: Callable[[], object]) -> None:
+        """Have paho do its part, and nothing else while it does.
+
+        It holds a lock while it calls us. A write meanwhile that finds the connection lost, or says goodbye, would have
+        it call us again, and wait for its own lock for ever. What is queued by then is written as soon as it is done.
+        """
+        if self._is_called:
+            return
+        self._is_called = True
         try:
             step()
         except Exception as error:  # what came is not MQTT
             self._end(self._unreachable(f"{type(error).__name__}: {error}"))
+        finally:
+            self._is_called = False
 
     def _on_connect(self, client: "Client", data: object, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
