@@ -79,18 +79,30 @@ async def together(*works: Coroutine[Any, Any, None]) -> None:
         raise failed.exceptions[0] from None
 
 
+class ThreadEnded(RuntimeError):
+    """A thread was closed before it was given something to do."""
+
+
 class DedicatedThread:
     """Runs what it is given, one after the other, on a daemon thread of its own."""
 
     def __init__(self, name: str) -> None:
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._is_closed = False
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
         self._thread.start()
 
     def call(self, function: Callable[[], Result]) -> "asyncio.Future[Result]":
-        """Run `function` on the thread; the future, of the running loop, gets its result or exception."""
+        """Run `function` on the thread; the future, of the running loop, gets its result or exception.
+
+        Once the thread was closed that is `ThreadEnded`: nobody waits for ever.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
+        if self._is_closed:
+            future.set_exception(ThreadEnded(f"{self._thread.name} was closed"))
+            future.exception()  # some only have it done, and do not wait
+            return future
         self._queue.put((function, future, loop))
         return future
 
@@ -100,6 +112,7 @@ class DedicatedThread:
 
     def close(self, *, wait: bool = True) -> None:
         """End the thread after what is queued; `wait` blocks until then."""
+        self._is_closed = True
         self._queue.put(None)
         if wait:
             self._thread.join()

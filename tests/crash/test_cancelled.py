@@ -143,7 +143,7 @@ async def test_a_cancelled_settlement_is_whole_or_absent(window: str | None, url
 async def test_an_application_cancelled_while_it_works_leaves_each_effect_to_be_done_once(
     times: int, url: str, chance: random.Random, trials: Callable[[int], int]
 ) -> None:
-    loop, enough, left = asyncio.get_running_loop(), asyncio.Event(), 0
+    loop, enough, left, before = asyncio.get_running_loop(), asyncio.Event(), 0, threads()
 
     def called(what: str, event_id: str) -> None:
         nonlocal left
@@ -170,7 +170,7 @@ async def test_an_application_cancelled_while_it_works_leaves_each_effect_to_be_
                 await asyncio.sleep(0)
             running.cancel()
         await ended(running)
-        await nothing_left()
+        await nothing_left(before)
 
     app = application()
     async with app.running():
@@ -182,10 +182,11 @@ async def test_an_application_cancelled_while_it_works_leaves_each_effect_to_be_
 
 
 async def test_opening_a_log_can_be_cancelled_at_any_time(url: str) -> None:
+    before = threads()
     for steps in range(STEPS):
         with contextlib.suppress(asyncio.CancelledError):
             await cancelled_after(steps, opened_and_closed(url))
-        await nothing_left()
+        await nothing_left(before)
 
 
 async def opened_and_closed(url: str) -> None:
@@ -193,18 +194,18 @@ async def opened_and_closed(url: str) -> None:
     await log.close()
 
 
-async def nothing_left() -> None:
+def threads() -> set[threading.Thread]:
+    """Those of ours, also of carriers: one of Kafka's client ends with its server's absence, and that may be killed."""
+    return {each for each in threading.enumerate() if each.name.startswith("tidings-")}
+
+
+async def nothing_left(before: set[threading.Thread]) -> None:
     """No thread of the log's and no task but ours, soon: their end is announced to nobody."""
     loop = asyncio.get_running_loop()
     until = loop.time() + 10
-    while names := [each.name for each in threading.enumerate() if _is_of_an_application(each)]:
+    while names := [each.name for each in threads() - before]:
         assert loop.time() < until, f"left behind: {names}"
         await asyncio.to_thread(time.sleep, 0.01)
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     left = [task for task in tasks if "tidings" in repr(task.get_coro()) and "test" not in repr(task.get_coro())]
     assert not left, left
-
-
-def _is_of_an_application(thread: threading.Thread) -> bool:
-    """Or of a carrier, whose client takes its time to let go of a server that another test has killed?"""
-    return thread.name.startswith("tidings-") and not thread.name.startswith("tidings-kafka")

@@ -9,6 +9,7 @@ from functools import partial
 from tidings.brokers.channels import Channels
 from tidings.brokers.foreign import Foreign
 from tidings.brokers.interface import Arrival, Capabilities, DeadLetter, Difference, Standing, Wanted
+from tidings.brokers.kafka.failures import closing_told
 from tidings.brokers.kafka.groups import standings
 from tidings.brokers.kafka.inbox import KafkaInbox
 from tidings.brokers.kafka.letters import again_of, letter_of, read_letters, resolution_of
@@ -100,7 +101,8 @@ class KafkaBroker:
         present = [topic for topic in wanted if topic in known]
         if not present:
             return []
-        return await thread.call(partial(read_letters, self._settings, self._wire, present))
+        with closing_told(self.url):
+            return await thread.call(partial(read_letters, self._settings, self._wire, present))
 
     async def resolve(self, letter: DeadLetter, *, again: bool) -> None:
         """Hand it to its group again through a topic that is the group's own, or drop it; then mark it as decided."""
@@ -119,12 +121,14 @@ class KafkaBroker:
     async def close(self) -> None:
         """Members leave their groups; what is being published fails."""
         members, self._members = self._members, set()
-        await asyncio.gather(*(member.leave() for member in members))
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            self._outlet.close()
-            self._topics.close()
-            thread.close(wait=False)
+        try:
+            await asyncio.gather(*(member.leave() for member in members))
+        finally:  # also for who has no time to wait for them
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                self._outlet.close()
+                self._topics.close()
+                thread.close(wait=False)
 
     async def _send(self, messages: Sequence[Outgoing]) -> None:
         if not messages:
@@ -132,7 +136,8 @@ class KafkaBroker:
         self._connect()
         await self._topics.exist({message.topic for message in messages})
         try:
-            await self._outlet.send(messages)
+            with closing_told(self.url):
+                await self._outlet.send(messages)
         except TopicGone:
             self._topics.forget()
             raise

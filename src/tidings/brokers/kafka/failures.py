@@ -1,8 +1,11 @@
 """What Kafka's client says went wrong, in our words; nothing of the client passes beyond this folder."""
 
+import contextlib
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from tidings.concurrency import ThreadEnded
 from tidings.errors import BrokerError, BrokerUnreachable
 
 if TYPE_CHECKING:
@@ -28,6 +31,19 @@ def error_in(raised: "KafkaException") -> "KafkaError":
     """What an exception of the client is about."""
     error: KafkaError = raised.args[0]
     return error
+
+
+@contextlib.contextmanager
+def closing_told(url: str) -> Iterator[None]:
+    """What is under way while the connection is closed fails, as a connection does.
+
+    Raises:
+        BrokerUnreachable: it was closed.
+    """
+    try:
+        yield
+    except ThreadEnded:
+        raise BrokerUnreachable(url, "the connection was closed here") from None
 
 
 class Whispers:

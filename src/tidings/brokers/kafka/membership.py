@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TypeVar
 
-from tidings.brokers.kafka.failures import error_in, failure
+from tidings.brokers.kafka.failures import closing_told, error_in, failure
 from tidings.brokers.kafka.library import client
 from tidings.brokers.kafka.names import again_topic_of, channel_of
 from tidings.brokers.kafka.reading import Own, Reading
@@ -34,6 +34,7 @@ class Membership:
         self._reading = Reading(settings, self.tray, group, self._choose, expected=expected, own=own)
         self._thread: DedicatedThread | None = None
         self._done: asyncio.Future[None] | None = None
+        self._is_leaving = False
 
     async def join(self, start: str) -> None:
         """Begin to read; where a new group begins is known when this returns.
@@ -42,10 +43,31 @@ class Membership:
             BrokerError: it failed, or nobody answered.
         """
         self._thread = DedicatedThread("tidings-kafka-inbox")
+        with closing_told(self._settings.url):
+            await self._begin(self._thread, start)
+
+    async def leave(self) -> None:
+        """Commit what is settled, give the partitions away and end; a server that does not answer is not waited for.
+
+        The client cannot be closed while a commit of its is on the way to a server that is gone. Its thread, which is
+        nobody's then, ends when that server is back, or the process is over.
+        """
+        thread = self._thread
+        if thread is None or self._is_leaving:
+            return
+        self._is_leaving = True
+        self._reading.close()
+        done = self._done or thread.call(self._reading.end)
+        thread.close(wait=False)  # it ends after that, also when nobody has the time to wait for it
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.timeout):
+                await asyncio.shield(done)
+
+    async def _begin(self, thread: DedicatedThread, start: str) -> None:
         listening = f"{self._settings.prefix}listening.{uuid.uuid4().hex}"
         name = listening if self._group is None else self._settings.prefix + self._group
         client()
-        await self._thread.call(partial(self._reading.open, name))
+        await thread.call(partial(self._reading.open, name))
         if self._again is None:
             ends = await self._ends()
             await self._call(partial(self._reading.begin, list(ends.items())))
@@ -53,19 +75,7 @@ class Membership:
             await self._topics.exist({self._again, *(self._heard or ())})
             if start == "latest":
                 await self._begin_at_the_end(self._again)
-        self._done = self._thread.call(self._reading.run)
-
-    async def leave(self) -> None:
-        """Commit what is settled, give the partitions away and end; a server that does not answer is not waited for."""
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        self._reading.close()
-        done = self._done or thread.call(self._reading.end)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.timeout):
-                await asyncio.shield(done)
-        thread.close(wait=False)
+        self._done = thread.call(self._reading.run)
 
     async def _begin_at_the_end(self, again: str) -> None:
         if not await self._call(partial(self._reading.is_known, again)):

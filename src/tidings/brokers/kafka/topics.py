@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from typing import Any, Final
 
 from tidings.brokers.interface import Difference
-from tidings.brokers.kafka.failures import UNKNOWN_TOPIC, Whispers, error_in, failure
+from tidings.brokers.kafka.failures import UNKNOWN_TOPIC, Whispers, closing_told, error_in, failure
 from tidings.brokers.kafka.library import administration, client, made
 from tidings.brokers.kafka.names import AGAIN, DEAD
 from tidings.brokers.kafka.settings import Settings
@@ -120,7 +120,8 @@ class Topics:
     async def _metadata(self) -> Any:
         kafka, self._whispers.last = client(), ""
         try:
-            return await self._thread.call(self._ask)
+            with closing_told(self._settings.url):
+                return await self._thread.call(self._ask)
         except kafka.KafkaException as raised:
             raise failure(self._settings.url, error_in(raised), "asking for topics", self._whispers) from None
 
