@@ -343,6 +343,16 @@ class HandsOverAgainAtOnce(Honest):
         return Hasty(inbox, list)
 
 
+class CountsHandOversAlone(Honest):
+    def inbox(self, inbox: Inbox) -> Any:
+        class Forgetful(Receiving):
+            async def retry(self, arrival: Arrival, seconds: float) -> None:
+                arrival.attempt = 1
+                await self.inbox.retry(arrival, seconds)
+
+        return Forgetful(inbox, list)
+
+
 class KeepsNoReason(Honest):
     def inbox(self, inbox: Inbox) -> Any:
         class Terse(Receiving):
@@ -413,6 +423,8 @@ LIES: list[tuple[type[Honest], Callable[..., Any]]] = [
     (SettlesAllUpToTheLast, suite.test_what_is_settled_out_of_order_costs_nothing_that_is_not),
     (HandsOverTooMuch, suite.test_no_more_is_unsettled_than_was_agreed),
     (HandsOverAgainAtOnce, suite.test_an_event_can_be_had_again_later),
+    (CountsHandOversAlone, suite.test_an_event_can_be_had_again_later),
+    (TellsNoLag, suite.test_what_a_group_is_to_have_again_later_is_part_of_its_lag),
     (KeepsNoReason, suite.test_what_is_given_up_is_kept_with_the_reason),
     (DropsWhatIsToBeHandedOverAgain, suite.test_a_dead_letter_is_handed_to_its_group_again_or_dropped),
     (ForgetsNothing, suite.test_a_group_is_forgotten_and_begins_anew_but_not_while_it_is_run),

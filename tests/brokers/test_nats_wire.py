@@ -219,6 +219,34 @@ async def test_what_is_had_again_later_keeps_count_through_members(broker: Broke
     assert (arrival.event.key, arrival.event.headers) == ("k", {"tries": 2})
 
 
+async def test_calls_that_were_made_on_the_spot_count_whoever_has_the_event_next_and_leave_no_note(
+    broker: Broker, nats_server: NatsServer, prefix: str
+) -> None:
+    await broker.publish([new_event(1, key="k")])
+    attempts = []
+    for _ in range(3):
+        async with broker.subscribe(["**"], group="g") as inbox, within("the event"):
+            [arrival] = await inbox.receive()
+            attempts.append(arrival.attempt)
+            arrival.attempt += 3  # those on the spot
+            await inbox.retry(arrival, 0.01)
+    async with broker.subscribe(["**"], group="g") as inbox, within("the event"):
+        [arrival] = await inbox.receive()
+        await inbox.settle([arrival])
+        left = await notes_of_calls(nats_server, prefix)
+
+    assert [*attempts, arrival.attempt] == [1, 5, 9, 13]
+    assert left == {}
+
+
+async def notes_of_calls(server: NatsServer, prefix: str) -> dict[str, int] | None:
+    async with nats_client(server) as client:
+        info = await client.jetstream(timeout=20).stream_info(
+            f"{prefix}-groups", subjects_filter=f"{prefix}.=group.g.calls.>"
+        )
+        return info.state.subjects or {}
+
+
 async def test_no_name_id_or_header_reaches_beyond_its_message(broker: Broker) -> None:
     strange = "a\r\nPUB x 0\r\n\r\n b\t%0D 🎈"
     event = Event(id=strange, source=strange, type="order:created", key=strange, subject="x" * 1000)

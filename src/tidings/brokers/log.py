@@ -79,7 +79,7 @@ class LogBroker:
         """Every group that reads the log."""
         async with self._opened() as log:
             found = await log.ledger.groups()
-            return [Standing(each.name, each.lag, len(each.members), each.dead) for each in found]
+            return [Standing(each.name, each.lag + each.retry, len(each.members), each.dead) for each in found]
 
     async def letters(self, group: str | None = None) -> list[DeadLetter]:
         """What its ledger has as dead."""

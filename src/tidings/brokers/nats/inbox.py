@@ -75,8 +75,11 @@ class GroupInbox(Receiving):
         self._ring_if_leaving()
 
     async def retry(self, arrival: Arrival, seconds: float) -> None:
-        """The server keeps it until then."""
+        """The server keeps it until then; how often it was called meanwhile stands in a note of the group."""
         await self._make_certain()
+        ticket: Ticket = arrival.ticket
+        if (beyond := arrival.attempt - ticket.attempt) > self._beyond(ticket):
+            await self._records.note_calls(ticket.part.stream, int(ticket.sequence), beyond)
         await super().retry(arrival, seconds)
         self._ring_if_leaving()
 
@@ -87,10 +90,21 @@ class GroupInbox(Receiving):
         await self.settle([arrival])
 
     async def done_with(self, answered: Sequence[Sequence[Ticket]]) -> None:
-        """What the group had again is needed no more."""
+        """What the group had again is needed no more, nor what was noted of any."""
         again = [ticket for tickets in answered for ticket in tickets if ticket.part.channel == AGAIN]
         if again:
             await self.carrier.letters.forget([int(ticket.sequence) for ticket in again])
+        for tickets in answered:
+            for ticket in tickets:
+                if ticket.attempt > 1 and self._beyond(ticket):
+                    await self._records.note_calls(ticket.part.stream, int(ticket.sequence), 0)
+
+    def calls_of(self, ticket: Ticket) -> int:
+        """As often as it was handed over, and those calls that were made on the spot."""
+        return ticket.attempt + self._beyond(ticket)
+
+    def _beyond(self, ticket: Ticket) -> int:
+        return self._records.calls_beyond(ticket.part.stream, int(ticket.sequence))
 
     def may_hand_over(self) -> bool:
         """Not when others may have taken over meanwhile; the next beat tells."""

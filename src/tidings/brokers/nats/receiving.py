@@ -59,6 +59,10 @@ class Receiving:
         await self.done_with(answered)
         self.news()
 
+    def calls_of(self, ticket: Ticket) -> int:
+        """The how manyth time it is called, of a message that was handed over before."""
+        return ticket.attempt
+
     async def done_with(self, answered: Sequence[Sequence[Ticket]]) -> None:
         """These were acknowledged."""
 
@@ -147,7 +151,8 @@ class Receiving:
             ticket, head, data = waiting.popleft()
             ticket.is_open = True
             part.open += 1
-            arrival = read(head, data, channel, f"{stream}/{ticket.sequence.decode()}", ticket, ticket.attempt)
+            attempt = 1 if ticket.attempt == 1 else self.calls_of(ticket)
+            arrival = read(head, data, channel, f"{stream}/{ticket.sequence.decode()}", ticket, attempt)
             if arrival.failure is not None or hears(arrival.notice.type):
                 arrivals.append(arrival)
             elif part.taken(ticket):

@@ -20,6 +20,7 @@ _LAST: Final = "Nats-Expected-Last-Subject-Sequence"
 
 Key = tuple[str, ...]
 KNOWN: Final = ("known",)
+_CALLS: Final = "calls"  # the first word of notes that move nobody
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -118,6 +119,23 @@ class Records:
         said = {"filter": subject, "seq": note.sequence + 1}
         await self._wire.api(f"STREAM.PURGE.{self._names.records}", said)
 
+    async def note_calls(self, stream: str, sequence: int, beyond: int) -> None:
+        """Of this message so many calls were made beyond what the server counts, which is how often it handed it over.
+
+        What is handed back has no room for it. The last word is none, when it is done with.
+        """
+        key = (_CALLS, stream, str(sequence))
+        number = await self.write(key, {"beyond": beyond} if beyond else {})
+        await self.read_up_to(number)
+        if not beyond:
+            said = {"filter": self._names.record(self._group, *key), "seq": number + 1}
+            await self._wire.api(f"STREAM.PURGE.{self._names.records}", said)
+
+    def calls_beyond(self, stream: str, sequence: int) -> int:
+        """What was noted so of it."""
+        note = self.notes.get((_CALLS, stream, str(sequence)))
+        return 0 if note is None else int(note.said["beyond"])
+
     def _hear(self, subject: bytes, reply: bytes, head: bytes, data: bytes) -> None:
         words = reply.split(b".")
         if len(words) < 9:
@@ -129,7 +147,10 @@ class Records:
         self.notes[key] = Record(int(words[at]), int(words[at + 2]) / 1e9, said)
         self._seen = int(words[at])
         self._came.set()
-        if before is None or before.said != said:
+        if key[0] == _CALLS:
+            if not said:
+                del self.notes[key]
+        elif before is None or before.said != said:
             self._changed()
 
 

@@ -94,7 +94,7 @@ class RabbitmqBroker:
             await inbox.leave()
 
     async def groups(self) -> list[Standing]:
-        """All groups under this prefix; without what waits to be handed over again later."""
+        """All groups under this prefix."""
         return await self._records.standings()
 
     async def letters(self, group: str | None = None) -> list[DeadLetter]:

@@ -68,19 +68,23 @@ class Browser:
     async def counts(self, queues: Sequence[str]) -> list[tuple[int, int]]:
         """How many messages lie in each, and how many consumers it has; nothing and nobody where it is not there."""
         found: list[tuple[int, int]] = []
-        for queue in queues:
-            found.append(await self._count(queue))
+        while len(found) < len(queues):
+            found += await self._counted(queues[len(found) :])
         return found
 
-    async def _count(self, queue: str) -> tuple[int, int]:
+    async def _counted(self, queues: Sequence[str]) -> list[tuple[int, int]]:
+        """The first of them, up to one that is not there, as that ends the channel."""
+        found: list[tuple[int, int]] = []
         channel = await self._link.channel(aiormq.Channel)
         try:
             with translated(self._link.settings.url):
-                try:
-                    declared = await channel.queue_declare(queue, passive=True)
-                except aiormq.exceptions.ChannelNotFoundEntity:
-                    return 0, 0
-                return declared.message_count or 0, declared.consumer_count or 0
+                for queue in queues:
+                    try:
+                        declared = await channel.queue_declare(queue, passive=True)
+                    except aiormq.exceptions.ChannelNotFoundEntity:
+                        return [*found, (0, 0)]
+                    found.append((declared.message_count or 0, declared.consumer_count or 0))
+            return found
         finally:
             await end(channel)
 

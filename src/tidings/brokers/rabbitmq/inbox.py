@@ -5,23 +5,20 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from tidings.brokers.interface import Arrival
 from tidings.brokers.rabbitmq.channels import Deliveries
 from tidings.brokers.rabbitmq.link import Link, in_our_words
 from tidings.brokers.rabbitmq.membership import Membership
 from tidings.brokers.rabbitmq.message import ATTEMPT, Messages, Received, given_up, later
-from tidings.brokers.rabbitmq.names import dead_of
+from tidings.brokers.rabbitmq.names import STEPS, dead_of
 from tidings.brokers.rabbitmq.outlet import Outlet
 from tidings.brokers.rabbitmq.reader import Reader
 from tidings.brokers.rabbitmq.topology import Topology
 from tidings.clock import Clock
 from tidings.errors import BrokerError, BrokerUnreachable, EventRefused
 from tidings.events import PatternSet, new_id
-
-_SHORTEST: Final = 100  # milliseconds on the way round; less is waited for here
-_DOUBLINGS: Final = 20  # up to 29 hours; who is to wait longer goes round several times
 
 Queue = Callable[[Deliveries], Awaitable[str]]
 
@@ -201,7 +198,7 @@ class RabbitmqInbox:
         while self._early:
             received = self._early[-1]  # taken away when it is done, as this may be cut short
             due = received.due or 0.0
-            if due - self._clock.now() < _SHORTEST / 1000:
+            if due - self._clock.now() < STEPS[0] / 1000:
                 self._hold(self._messages.arrival(received), due - self._clock.now())
             else:
                 await self._postpone(received, due, _attempts(received))
@@ -212,7 +209,7 @@ class RabbitmqInbox:
     async def _postpone(self, received: Received, due: float, attempt: int) -> None:
         """On the way round by the longest step that is not too long; who comes too early goes round again."""
         left = max((due - self._clock.now()) * 1000, 1)
-        step = _SHORTEST * 2 ** min(max(int(left / _SHORTEST).bit_length() - 1, 0), _DOUBLINGS)
+        step = next((each for each in reversed(STEPS) if each <= left), STEPS[0])
         group, queue = self._group or "", self._queues[received.reader.number]
         await self._topology.waiting(group, step)
         await self._outlet.send([later(received, self._topology.later, queue, group, due, step, attempt)])

@@ -16,6 +16,7 @@ LATER: Final = "later"
 PRESENCE: Final = "presence"
 PARTITIONS: Final = "partitions"  # queues, behind the prefix
 GROUPS: Final = "groups"
+STEPS: Final = [100 * 2**doublings for doublings in range(21)]  # milliseconds on the way round, up to 29 hours
 _LONG: Final = "~"  # stands for a name that is too long for a routing key; whoever hears any name hears these
 _LONGEST: Final = 255  # bytes of a name or routing key
 _SEPARATORS: Final = re.compile(r"([:./])")

@@ -9,7 +9,7 @@ from tidings.brokers.rabbitmq.browsing import Browser
 from tidings.brokers.rabbitmq.link import Link
 from tidings.brokers.rabbitmq.membership import Presence, Sign
 from tidings.brokers.rabbitmq.message import LETTER, Messages, handed_back, said_of
-from tidings.brokers.rabbitmq.names import GROUPS, dead_of, queue_of
+from tidings.brokers.rabbitmq.names import GROUPS, STEPS, dead_of, later_of, queue_of
 from tidings.brokers.rabbitmq.outlet import Outlet
 from tidings.brokers.rabbitmq.topology import Topology
 
@@ -78,6 +78,7 @@ class Records:
 
     async def _standing(self, group: str, partitions: int, members: int, unsettled: Mapping[str, int]) -> Standing:
         queues = [queue_of(self._prefix, group, number) for number in range(partitions)]
+        queues += [later_of(self._prefix, group, step) for step in STEPS]
         *counts, (dead, _) = await self._browser.counts([*queues, dead_of(self._prefix, group)])
         ready = sum(messages for messages, _ in counts)
         lag = ready + sum(unsettled.values()) if len(unsettled) >= members else None

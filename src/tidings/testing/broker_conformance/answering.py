@@ -91,7 +91,9 @@ async def test_an_event_can_be_had_again_later(connect: Connect, capabilities: C
         await broker.publish(new_events(0, 3))
         arrivals = {each.event.id: each for each in await take_arrivals(inbox, ids_of(new_events(0, 3)))}
         asked = time.monotonic()
-        await inbox.retry(arrivals.pop("id-1"), _SOON)
+        failed = arrivals.pop("id-1")
+        failed.attempt = 4  # that many calls were made of it
+        await inbox.retry(failed, _SOON)
         await inbox.settle(list(arrivals.values()))
         [again] = await take_arrivals(inbox, ["id-1"])
         waited = time.monotonic() - asked
@@ -99,7 +101,23 @@ async def test_an_event_can_be_had_again_later(connect: Connect, capabilities: C
         assert await take_until_marked(broker, inbox) == []
 
     assert waited >= _SOON * 0.9, f"it came after {waited:.3f} s, and {_SOON} were asked for"
-    assert again.attempt == 2
+    assert again.attempt == 5, "calls are not made twice for what the carrier does not count"
+
+
+async def test_what_a_group_is_to_have_again_later_is_part_of_its_lag(
+    connect: Connect, capabilities: Capabilities
+) -> None:
+    if not (capabilities.delay and capabilities.lag):
+        return
+    broker = await connect()
+
+    async with broker.subscribe(["**"], group="g") as inbox:
+        await broker.publish(new_events(0, 2))
+        failed, done = await take_arrivals(inbox, ids_of(new_events(0, 2)))
+        await inbox.retry(failed, 60.0)
+        await inbox.settle([done])
+        assert await _lag(broker, 1) == 1
+    assert await _lag(broker, 1) == 1
 
 
 async def test_what_is_given_up_is_kept_with_the_reason(connect: Connect, capabilities: Capabilities) -> None:
