@@ -113,6 +113,7 @@ def _forgotten(names: list[str], app: str | None, url: str | None, *, force: boo
 
 
 def _list(names: list[str], app: str | None, url: str | None, *, as_json: bool, header: bool, watch: bool) -> None:
+    from tidings.cli.on_both import group_document, standings
     from tidings.cli.output import print_json
     from tidings.cli.target import find
     from tidings.cli.watching import watched
@@ -125,26 +126,33 @@ def _list(names: list[str], app: str | None, url: str | None, *, as_json: bool, 
         return
 
     def look() -> Any:
-        return asyncio.run(_on_groups(target.looking(), target, lambda groups: groups.list(*names)))
+        direct = standings(target, names) if target.direct else []
+        heard = [name for name in names if name not in target.direct]
+        if names and not heard:
+            return [], direct
+        return asyncio.run(_on_groups(target.looking(), target, lambda groups: groups.list(*heard))), direct
 
     if watch:
-        watched(look, lambda found: _print(found, header=header), as_json=as_json)
-    found = look()
+        watched(look, lambda found: _print(target, *found, header=header), as_json=as_json)
+    found, direct = look()
     if not as_json:
-        _print(found, header=header)
+        _print(target, found, direct, header=header)
         return
     for sight in found:
         print_json(_document(sight))
+    for standing in direct:
+        print_json(group_document(target, standing))
 
 
-def _print(found: Any, *, header: bool) -> None:
+def _print(target: Any, found: Any, direct: Any, *, header: bool) -> None:
+    from tidings.cli.on_both import group_row
     from tidings.cli.output import Column, print_rows
 
     columns = [
         Column(name, name in _NUMBERS, name == "group", name not in _HIDDEN, _GOES.get(name, 0), least=16)
         for name in _FIELDS
     ]
-    rows = [_row(sight) for sight in found]
+    rows = [*[_row(sight) for sight in found], *[group_row(target, standing) for standing in direct]]
     print_rows(columns, rows, nothing="No groups yet: 'tidings run' makes them.", header=header)
 
 

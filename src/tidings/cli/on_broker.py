@@ -34,7 +34,7 @@ def show_groups(target: Any, names: Sequence[str], *, as_json: bool, header: boo
     """The groups that a broker knows: what waits for each, as far as it tells."""
     from tidings.cli.output import print_json, print_rows
 
-    standings: list[Standing] = call(target, _groups)
+    standings: list[Standing] = call(target, standings_of)
     found = [each for each in standings if not names or each.group in names]
     say_who_is_missing(found)
     if as_json:
@@ -83,12 +83,12 @@ def show_letters(target: Any, group: str | None, limit: int, *, as_json: bool, h
     """The dead letters that a broker keeps, oldest first."""
     from tidings.cli.output import print_json, print_rows
 
-    letters: list[DeadLetter] = call(target, lambda broker: _letters(broker, group))
+    letters: list[DeadLetter] = call(target, lambda broker: letters_of(broker, group))
     if len(letters) > limit:
         print(f"{len(letters) - limit:,} more are not shown: --limit {len(letters)} shows all", file=sys.stderr)
     if as_json:
         for letter in letters[:limit]:
-            print_json(_document(letter))
+            print_json(document(letter))
         return
     rows = [
         [each.group, each.event.type, each.event.key, each.event.id, each.attempts, each.reason]
@@ -104,15 +104,22 @@ def show_letter(target: Any, event: str, group: str | None, *, as_json: bool) ->
     Raises:
         ConfigurationError: there is none of this event.
     """
-    from tidings.cli.output import print_facts, print_json
+    from tidings.cli.output import print_json
 
-    for letter in _named(call(target, lambda broker: _letters(broker, group)), [event]):
+    for letter in named(call(target, lambda broker: letters_of(broker, group)), [event]):
         if as_json:
-            print_json(_document(letter))
-            continue
-        facts = {"group": letter.group, "name": letter.event.type, "key": letter.event.key, "id": letter.event.id}
-        print_facts(facts | {"calls": letter.attempts, "reason": letter.reason, "data": data_text(letter.event)})
-        print(letter.detail.rstrip())
+            print_json(document(letter))
+        else:
+            print_letter(letter)
+
+
+def print_letter(letter: DeadLetter) -> None:
+    """What there is to say of it."""
+    from tidings.cli.output import print_facts
+
+    facts = {"group": letter.group, "name": letter.event.type, "key": letter.event.key, "id": letter.event.id}
+    print_facts(facts | {"calls": letter.attempts, "reason": letter.reason, "data": data_text(letter.event)})
+    print(letter.detail.rstrip())
 
 
 def resolve(target: Any, events: Sequence[str], group: str | None, *, again: bool) -> list[tuple[str, int]]:
@@ -123,15 +130,19 @@ def resolve(target: Any, events: Sequence[str], group: str | None, *, again: boo
     """
 
     async def ask(broker: Broker) -> list[tuple[str, int]]:
-        letters = await _letters(broker, group)
-        chosen = _named(letters, events) if events else letters
-        for letter in chosen:
-            await broker.resolve(letter, again=again)
-        groups = sorted({letter.group for letter in chosen})
-        return [(name, sum(letter.group == name for letter in chosen)) for name in groups]
+        letters = await letters_of(broker, group)
+        return await decided(broker, named(letters, events) if events else letters, again=again)
 
     found: list[tuple[str, int]] = call(target, ask)
     return found
+
+
+async def decided(broker: Broker, chosen: Sequence[DeadLetter], *, again: bool) -> list[tuple[str, int]]:
+    """These are handed to their groups again, or dropped; how many of which group."""
+    for letter in chosen:
+        await broker.resolve(letter, again=again)
+    groups = sorted({letter.group for letter in chosen})
+    return [(name, sum(letter.group == name for letter in chosen)) for name in groups]
 
 
 async def follow(
@@ -152,26 +163,42 @@ async def follow(
             await inbox.settle(arrivals)
 
 
-async def _groups(broker: Broker) -> list[Standing]:
+async def standings_of(broker: Broker) -> list[Standing]:
+    """How its groups stand.
+
+    Raises:
+        NotSupported: it does not tell.
+    """
     if not broker.capabilities.lag:
         raise NotSupported(broker.url, "say what waits for a group")
     return await broker.groups()
 
 
-async def _letters(broker: Broker, group: str | None) -> list[DeadLetter]:
+async def letters_of(broker: Broker, group: str | None) -> list[DeadLetter]:
+    """Its dead letters.
+
+    Raises:
+        NotSupported: it keeps none.
+    """
     if not broker.capabilities.dead_letters:
         raise NotSupported(broker.url, "keep dead letters")
     return await broker.letters(group)
 
 
-def _named(letters: Sequence[DeadLetter], events: Sequence[str]) -> list[DeadLetter]:
+def named(letters: Sequence[DeadLetter], events: Sequence[str]) -> list[DeadLetter]:
+    """Those of these events.
+
+    Raises:
+        ConfigurationError: there is none of one.
+    """
     for event in events:
         if not any(letter.event.id == event for letter in letters):
             raise ConfigurationError(f"there is no dead letter {event}: 'tidings dead list' shows those there are")
     return [letter for letter in letters if letter.event.id in events]
 
 
-def _document(letter: DeadLetter) -> dict[str, Any]:
+def document(letter: DeadLetter) -> dict[str, Any]:
+    """All of it, the event as a CloudEvent."""
     import msgspec
 
     return {

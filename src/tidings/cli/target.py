@@ -37,9 +37,23 @@ class Target(msgspec.Struct, frozen=True):
         """Is there no log, so that its events are at a broker?"""
         return not is_log(self.url) or (self.app is not None and self.app.log_url is None)
 
+    @property
+    def direct(self) -> tuple[str, ...]:
+        """The groups that hear the broker directly, where others hear the log."""
+        if self.app is None or self.is_broker or self.app.broker_url is None:
+            return ()
+        return tuple(each.name for each in self.app.subscriptions if each.direct and not each.broadcast)
+
+    @property
+    def at_broker(self) -> "Target":
+        """The same application as its direct handlers see it: at its broker."""
+        assert self.app is not None
+        assert self.app.broker_url is not None
+        return msgspec.structs.replace(self, url=self.app.broker_url)
+
     @contextlib.asynccontextmanager
     async def broker(self) -> AsyncIterator[Broker]:
-        """The broker of what has no log.
+        """The broker of what has no log, or is looked at as if it had none.
 
         Raises:
             ConfigurationError, MissingExtra: the URL is none of a broker, or its library is not there.
