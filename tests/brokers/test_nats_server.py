@@ -1,5 +1,7 @@
 """What only NATS servers ask and do: with JetStream or without, tokens, credentials, streams that somebody removes."""
 
+import asyncio
+import contextlib
 from asyncio import to_thread
 from collections.abc import Awaitable, Callable
 from importlib import import_module
@@ -11,7 +13,7 @@ import pytest
 
 from tests.brokers.another import nats_client
 from tests.brokers.carriers import those
-from tests.brokers.words import going_on, own_name, until, url_of
+from tests.brokers.words import going_on, insisting, own_name, until, url_of
 from tests.servers.fixtures import FreshServer
 from tests.servers.nats import NatsServer
 from tests.servers.server import talk
@@ -22,7 +24,9 @@ from tidings.brokers.nats.settings import settings_of
 from tidings.errors import BrokerError, BrokerUnreachable, ConfigurationError
 from tidings.events import Event
 from tidings.testing.broker_conformance import settling, words
-from tidings.testing.broker_conformance.words import ids_of, new_event, take
+from tidings.testing.broker_conformance.words import arrived_ids, ids_of, new_event, new_events, take, within
+
+SESSION = 2  # seconds
 
 
 async def test_a_server_without_jetstream_is_told(fresh_server: FreshServer, tmp_path: Path) -> None:
@@ -97,6 +101,30 @@ async def test_what_somebody_removed_is_made_again(nats_server: NatsServer) -> N
         await publish_again(broker, new_event(1))
         await reader.hears(["id-1"])
     await broker.close()
+
+
+async def test_what_was_on_its_way_when_the_server_ended_comes_before_what_is_newer(fresh_server: FreshServer) -> None:
+    server = await to_thread(fresh_server, NatsServer)
+    broker = await connect(url_of(server, prefix=own_name(), partitions=1, session=SESSION))
+    await broker.publish(new_events(0, 20, key="k"))
+    with contextlib.suppress(BrokerError):
+        async with broker.subscribe(["**"], group="g") as inbox:
+            await take(inbox, ["id-0"], at_most=1)  # the others are on their way, or have come with it
+            await to_thread(server.stop)
+    await asyncio.sleep(SESSION)  # its member is dead by then, and the server's patience begins anew
+    await to_thread(server.start)
+    await insisting(lambda: broker.publish(new_events(20, 30, key="k")))
+
+    heard = list[str]()
+    async with broker.subscribe(["**"], group="g") as inbox, within("the rest", lambda: heard):
+        while "id-29" not in heard or "id-1" not in heard:
+            arrivals = await inbox.receive()
+            heard += arrived_ids(arrivals)
+            await inbox.settle(arrivals)
+    await broker.close()
+
+    first_heard = [id for id in dict.fromkeys(heard) if id != "id-0"]
+    assert first_heard == ids_of(new_events(1, 30))
 
 
 async def publish_again(broker: Broker, event: Event) -> None:

@@ -32,6 +32,7 @@ class Membership:
         self._group = group
         self._records = records
         self._session = wire.settings.session
+        self._unsaid: dict[Place, float] = {}  # when it was seen first that the server does not know what it delivered
         self._sure_until = 0.0
         self._ahead = 0.0  # seconds that the server's clock is ahead of the loop's
 
@@ -122,7 +123,12 @@ class Membership:
         if info["num_waiting"]:
             return False  # it may be alive and have asked for more
         part.last = delivered(info)
-        return not info["num_ack_pending"] or self.now > _seconds(info) + self._patience(info)
+        return not info["num_ack_pending"] or self.now > self._since(place, info) + self._patience(info)
+
+    def _since(self, place: Place, info: dict[str, Any]) -> float:
+        """When it last delivered anything. A server that was started again has forgotten: its patience begins anew."""
+        last = info["delivered"].get("last_active")
+        return self._unsaid.setdefault(place, self.now) if last is None else datetime.fromisoformat(last).timestamp()
 
     def _patience(self, info: dict[str, Any]) -> float:
         return float(info["config"].get("ack_wait", 0)) / 1e9 * 1.1
@@ -157,9 +163,3 @@ def _hears(channels: frozenset[str] | None, channel: str) -> bool:
 
 def _key(place: Place) -> tuple[str, ...]:
     return "part", place[0], str(place[1])
-
-
-def _seconds(info: dict[str, Any]) -> float:
-    """When it last delivered anything."""
-    last = info["delivered"].get("last_active")
-    return 0.0 if last is None else datetime.fromisoformat(last).timestamp()
