@@ -19,12 +19,14 @@ _HEAD = ("URL", "durable", "groups", "replay", "order of a key", "delay", "dead 
 
 
 def table() -> str:
-    """Two tables: what each carrier can be held to, and what it means when `publish` returns."""
+    """Three tables: what each carrier can be held to, and what it means that something is published, or settled."""
     rows = [(f"`{shown}`", asyncio.run(_capabilities(url))) for shown, url in _urls()]
     lines = [_line(_HEAD), _line(["---"] * len(_HEAD))]
     lines += [_line([shown, *_cells(each)]) for shown, each in rows]
     lines += ["", _line(["URL", "what `publish` returning is worth"]), _line(["---"] * 2)]
     lines += [_line([shown, each.acknowledgement]) for shown, each in rows]
+    lines += ["", _line(["URL", "what a settlement is worth"]), _line(["---"] * 2)]
+    lines += [_line([shown, each.settlement]) for shown, each in rows]
     return "\n".join(lines)
 
 

@@ -24,8 +24,11 @@ from tests.servers.secure import (
 )
 from tests.servers.server import Server
 from tidings.brokers import Capabilities
+from tidings.brokers.mqtt import broker as mqtt
 from tidings.brokers.nats import broker as jetstream
 from tidings.brokers.nats import core
+from tidings.brokers.pulsar import broker as pulsar
+from tidings.brokers.rabbitmq import broker as rabbitmq
 from tidings.brokers.redis import pubsub, streams
 
 
@@ -54,8 +57,9 @@ class Carrier:
     door: Door | None = None
     too_large: int = 2_000_000  # bytes of data that its mortal server does not take ...
     unlimited: Mapping[str, object] = field(default_factory=dict)  # ... though its URL lets it pass
-    forgets: float = 0.0  # seconds before somebody is killed, of whose settlements not all may be known
-    shifts: float = 0.0  # seconds around a change of members, of whose settlements not all may be known
+    unheard: float = 0.0  # seconds before a member is killed, or a connection cut, of which some may not be settled
+    unwritten: float = 0.0  # seconds before the server is killed, of which some may not be settled
+    shifts: float = 0.0  # seconds around a change of members, of which some may not be settled
     ripens: float = 0.0  # seconds before what is new on its server outlives a kill
     written: Callable[[Server], float] | None = None  # when it wrote down what it had taken; None: before it said so
 
@@ -99,6 +103,7 @@ def _logs(name: str, *, durable: bool, shared: str = "") -> Carrier:
         forgets=True,
         atomic=True,
         acknowledgement="committed, and on disk" if durable else "in the memory of this process",
+        settlement="committed, and on disk" if durable else "in the memory of this process",
     )
     return Carrier(name, claims, shared)
 
@@ -121,6 +126,7 @@ REDIS = Carrier(
         fsync=True,
         forgets=True,
         acknowledgement=streams.CAPABILITIES.acknowledgement,
+        settlement=streams.CAPABILITIES.settlement,
     ),
     "redis_server",
     SecureRedis,
@@ -142,6 +148,7 @@ PUBSUB = Carrier(
         fsync=False,
         lag=False,
         acknowledgement=pubsub.CAPABILITIES.acknowledgement,
+        settlement=pubsub.CAPABILITIES.settlement,
     ),
     "redis_server",
     SecureRedis,
@@ -161,6 +168,7 @@ NATS = Carrier(
         dead_letters=True,
         fsync=False,
         acknowledgement=jetstream.CAPABILITIES.acknowledgement,
+        settlement=jetstream.CAPABILITIES.settlement,
     ),
     "nats_server",
     SecureNats,
@@ -168,7 +176,7 @@ NATS = Carrier(
     settings={"partitions": 4},
     haste={"timeout": 0.5, "session": 1},
     door=Door("nats+tls", 0, "me"),
-    forgets=1.0,
+    unwritten=jetstream.UNWRITTEN,
 )
 CORE = Carrier(
     "nats-core",
@@ -183,6 +191,7 @@ CORE = Carrier(
         lag=False,
         remembers=False,
         acknowledgement=core.CAPABILITIES.acknowledgement,
+        settlement=core.CAPABILITIES.settlement,
     ),
     "nats_server",
     SecureNats,
@@ -203,6 +212,8 @@ RABBITMQ = Carrier(
         fsync=True,
         max_size=1_000_000,
         acknowledgement="on disk on a majority of the servers that keep each group's queue",
+        settlement="said to the server, which does not answer: some of the last 0.5 s before it was killed, or the"
+        " connection was cut, may come again",
     ),
     "rabbitmq_server",
     SecureRabbitmq,
@@ -211,7 +222,8 @@ RABBITMQ = Carrier(
     settings={"partitions": 2, "session": 2, "max_size": 1_000_000},
     haste={"timeout": 2},
     door=Door("amqps", 3, "guest", "guest"),
-    forgets=1.0,
+    unheard=rabbitmq.UNHEARD,
+    unwritten=rabbitmq.UNHEARD,
     ripens=2.0,  # 3.10 forgets a quorum queue when it is killed right after the queue was made
 )
 MQTT = Carrier(
@@ -226,6 +238,8 @@ MQTT = Carrier(
         fsync=False,
         lag=False,
         acknowledgement="in the memory of the server, which writes it down as often as it is set up to",
+        settlement="said to the server, which does not answer: some of the last 1 s before a member or the server was"
+        " killed, or a connection cut, or 1 s around a change of members may come again",
     ),
     "mosquitto_server",
     SecureMosquitto,
@@ -233,8 +247,9 @@ MQTT = Carrier(
     settings={"session": 2, "timeout": 5},  # which is also how long a member may have events in hand
     haste={"timeout": 1},
     door=Door("mqtts", 1, "me"),
-    forgets=2.0,
-    shifts=2.0,  # who is given a session ends the connection of who had it, with what was still on its way there
+    unheard=mqtt.UNHEARD,
+    unwritten=mqtt.UNHEARD,
+    shifts=mqtt.UNHEARD,  # who is given a session ends the connection of who had it, and what was on its way
     written=_written_by_mosquitto,
 )
 KAFKA = Carrier(
@@ -249,6 +264,7 @@ KAFKA = Carrier(
         fsync=False,
         max_size=1_000_000,
         acknowledgement="in the memory of all in-sync copies, which write it to disk in their own time",
+        settlement="committed: as safe as an event that was published",
     ),
     "kafka_server",
     SecureKafka,
@@ -257,7 +273,6 @@ KAFKA = Carrier(
     settings={"partitions": 4, "session": 2, "discovery": 0.1},
     haste={"timeout": 2},
     door=Door("kafka+ssl", 2, "me"),
-    forgets=1.0,
 )
 PULSAR = Carrier(
     "pulsar",
@@ -271,6 +286,8 @@ PULSAR = Carrier(
         fsync=True,
         max_size=5_000_000,
         acknowledgement="on the disks of as many bookies as the namespace's acknowledgement quorum asks for",
+        settlement="said to the client, which tells the server within 0.2 s, as that does its disk within 2 s: some of"
+        " those before a member, or the server, was killed may come again",
     ),
     "pulsar_server",
     SecurePulsar,
@@ -280,7 +297,8 @@ PULSAR = Carrier(
     door=Door("pulsar+ssl", 3),
     too_large=6_000_000,
     unlimited={"max_size": 99_000_000},
-    forgets=2.0,
+    unheard=pulsar.UNTOLD,
+    unwritten=pulsar.UNWRITTEN,
 )
 
 CARRIERS = (

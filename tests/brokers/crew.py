@@ -47,7 +47,7 @@ class Crew:
     def __init__(self, carrier: Carrier, url: str, folder: Path, chance: random.Random) -> None:
         self.members: list[Member] = []
         self._changes: list[int] = []  # the moments at which somebody came or left
-        self._forgets = int(carrier.forgets * 1e9)
+        self._unheard = int(carrier.unheard * 1e9)
         self._shifts = int(carrier.shifts * 1e9)
         self._url = url
         self._folder = folder
@@ -138,7 +138,7 @@ class Crew:
         return [fact for fact in facts if fact.what != "settled" or not self._is_excused(member, fact.moment)]
 
     def _is_excused(self, member: Member, moment: int) -> bool:
-        if any(end - self._forgets < moment <= end for end in member.stopped):
+        if any(end - self._unheard < moment <= end for end in member.stopped):
             return True
         place = bisect_left(self._changes, moment - self._shifts)
         return bool(self._shifts) and place < len(self._changes) and self._changes[place] < moment + self._shifts

@@ -21,6 +21,7 @@ class Outage:
     begin: int
     end: int
     written: int  # what was acknowledged before then has to be there again
+    settled: int  # as what was settled before then
 
 
 @dataclass
@@ -35,7 +36,8 @@ class Judge:
         server.kill9()
         now, written = time.monotonic_ns(), self.carrier.written
         behind = 0.0 if written is None else max(time.time() - written(server), 0.0)
-        self.outages.append(Outage(now, now, now - int(behind * _SECOND)))
+        unsettled = max(self.carrier.unheard, self.carrier.unwritten)
+        self.outages.append(Outage(now, now, now - int(behind * _SECOND), now - int(unsettled * _SECOND)))
 
     @contextmanager
     def disturbed(self) -> Iterator[None]:
@@ -45,7 +47,7 @@ class Judge:
             yield
         finally:
             end = time.monotonic_ns()
-            self.outages.append(Outage(begin, end, end))
+            self.outages.append(Outage(begin, end, end, begin - int(self.carrier.unheard * _SECOND)))
 
     def owed(self, history: History) -> set[str]:
         """What every group that was there has to hear."""
@@ -77,7 +79,7 @@ class Judge:
         place = bisect_left(self.outages, fact.moment, key=lambda outage: outage.end)
         if fact.what not in ("acknowledged", "settled") or place == len(self.outages):
             return False
-        outage, forgets = self.outages[place], int(self.carrier.forgets * _SECOND)
+        outage = self.outages[place]
         if fact.what == "acknowledged":
             return outage.written < fact.moment
-        return forgets > 0 and outage.begin - forgets < fact.moment
+        return bool(self.carrier.unheard or self.carrier.unwritten) and outage.settled < fact.moment

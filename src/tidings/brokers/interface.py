@@ -32,6 +32,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     remembers: bool = True  # a group hears later what it did not settle, or missed while no member was there
     forgets: bool = False  # it lets go of a group when told to: `Broker.forget`
     acknowledgement: str = ""  # what `publish` returning is worth, in a sentence
+    settlement: str = ""  # what `Inbox.settle` returning is worth, in a sentence
 
 
 class Notice(msgspec.Struct, gc=False):

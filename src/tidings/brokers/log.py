@@ -39,6 +39,7 @@ class LogBroker:
             atomic=True,
             forgets=True,
             acknowledgement="committed, and on disk" if durable else "in the memory of this process",
+            settlement="committed, and on disk" if durable else "in the memory of this process",
         )
         self._url = url
         self._clock = clock

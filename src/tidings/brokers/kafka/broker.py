@@ -46,6 +46,7 @@ class KafkaBroker:
             fsync=False,
             max_size=self._settings.max_size,
             acknowledgement="in the memory of all in-sync copies, which write it to disk in their own time",
+            settlement="committed: as safe as an event that was published",
         )
         self._channels = channels or Channels()
         self._wire = Wire(self._settings, Foreign(self.url, self._channels.decoders))

@@ -16,6 +16,7 @@ from tidings.brokers.nats.standing import Survey
 from tidings.clock import Clock
 from tidings.events import Event
 
+UNWRITTEN: Final = 1.0  # seconds after which a server has written down, too, what it answered
 CAPABILITIES: Final = Capabilities(
     durable=True,
     groups=True,
@@ -26,6 +27,8 @@ CAPABILITIES: Final = Capabilities(
     fsync=False,
     acknowledgement="in the server's stream: it survives the server's end; what a loss of power takes is what the"
     " server had not synced, in the last two minutes by its default",
+    settlement=f"answered by the server, which writes it down a moment later: some of the last {UNWRITTEN:g} s before"
+    " it was killed may come again",
 )
 
 

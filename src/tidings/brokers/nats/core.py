@@ -28,6 +28,7 @@ CAPABILITIES: Final = Capabilities(
     remembers=False,
     acknowledgement="the server has read the event, and hands it to one member of each group that is connected at that"
     " moment; nobody keeps it, and who is away or falls far behind never hears of it",
+    settlement="nothing: nobody keeps what was handed over",
 )
 _AT_ONCE: Final = 500  # events that are written before the server is waited for
 

@@ -4,6 +4,7 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
+from typing import Final
 
 from tidings.brokers.channels import Channels
 from tidings.brokers.foreign import Foreign
@@ -23,6 +24,9 @@ from tidings.brokers.reaching import obstacle
 from tidings.clock import Clock, SystemClock
 from tidings.errors import BrokerError, BrokerUnreachable
 from tidings.events import Event, new_id
+
+UNTOLD: Final = 0.2  # seconds: the client gathers for half of it
+UNWRITTEN: Final = 2.0  # seconds: a server writes down how far a subscription is once in one of them
 
 
 class PulsarBroker:
@@ -49,6 +53,8 @@ class PulsarBroker:
             max_size=settings.max_size,
             lag=bool(settings.admin),
             acknowledgement="on the disks of as many bookies as the namespace's acknowledgement quorum asks for",
+            settlement=f"said to the client, which tells the server within {UNTOLD:g} s, as that does its disk within"
+            f" {UNWRITTEN:g} s: some of those before a member, or the server, was killed may come again",
         )
         self._clock = clock or SystemClock()
         self._channels = channels or Channels()

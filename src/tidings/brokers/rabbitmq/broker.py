@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
 from tidings.brokers.channels import Channels, partition_of
 from tidings.brokers.foreign import Foreign
@@ -17,6 +18,8 @@ from tidings.brokers.rabbitmq.topology import Topology
 from tidings.clock import Clock, SystemClock
 from tidings.errors import BrokerError, EventRefused
 from tidings.events import Event
+
+UNHEARD: Final = 0.5  # seconds within which the server has taken what it was told
 
 
 class RabbitmqBroker:
@@ -39,6 +42,8 @@ class RabbitmqBroker:
             fsync=True,
             max_size=settings.max_size,
             acknowledgement="on disk on a majority of the servers that keep each group's queue",
+            settlement=f"said to the server, which does not answer: some of the last {UNHEARD:g} s before it was"
+            " killed, or the connection was cut, may come again",
         )
         self._clock = clock or SystemClock()
         self._channels = channels or Channels()

@@ -27,6 +27,7 @@ CAPABILITIES: Final = Capabilities(
     lag=False,
     acknowledgement="the server has handed the event to whoever is connected at that moment; nobody keeps it, and who"
     " is away, reconnects or falls far behind never hears of it",
+    settlement="nothing: nobody keeps what was handed over",
 )
 _AT_ONCE: Final = 500  # events that are packed before the event loop has its turn
 

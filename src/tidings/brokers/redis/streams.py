@@ -40,6 +40,7 @@ CAPABILITIES: Final = Capabilities(
     forgets=True,
     acknowledgement="on disk where the server says `appendonly yes` and `appendfsync always`; with `everysec` the last"
     " second may be lost with the machine, without an append-only file whatever came since its last snapshot",
+    settlement="taken by the server: as safe as an event that was published",
 )
 
 
