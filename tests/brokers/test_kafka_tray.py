@@ -55,6 +55,17 @@ def test_what_was_read_of_a_partition_that_goes_to_another_member_is_not_handed_
     assert {each.partition for each in tray.draw(100)} == {1}
 
 
+def test_messages_that_look_alike_share_the_names_of_their_headers() -> None:
+    tray = tray_of(0)
+    other = Message(topic="order", partition=0, offset=2, value=b"x", headers=[("b", b"1")])
+
+    tray.put([message(0, 0), message(0, 1), other, message(0, 3)])
+    first, second, third, fourth = tray.draw(4)
+
+    assert first.names is second.names
+    assert (third.names, fourth.names) == (("b",), ("a",))
+
+
 def test_a_message_keeps_all_that_its_dead_letter_needs() -> None:
     tray = tray_of(0)
     tray.put([Message(topic="order", partition=0, offset=7, key=b"k", value=None, headers=[("a", b"1"), ("b", None)])])

@@ -130,6 +130,19 @@ def test_what_is_not_plain_is_always_read_with_care(first: Event) -> None:
     assert noticed(learned(first), headers_of(first)) is None
 
 
+def test_messages_of_several_shapes_and_kinds_may_come_in_turn() -> None:
+    about = msgspec.structs.replace(PLAIN, subject="order/1")
+    paid = msgspec.structs.replace(PLAIN, type="order:paid")
+    noticing = learned(PLAIN, about)
+    assert noticed(noticing, headers_of(paid)) is None
+    noticing.learn(tuple(headers_of(paid)), [value.encode() for value in headers_of(paid).values()], paid)
+
+    for event in (PLAIN, about, paid, paid, about, PLAIN):
+        notice = noticed(noticing, headers_of(event))
+        assert notice is not None
+        assert Arrival(notice).event == event
+
+
 def test_a_header_that_is_said_twice_is_read_with_care() -> None:
     noticing, headers = Noticing(BINDING), headers_of(PLAIN)
     names, values = (*headers, "ce_id"), [*(value.encode() for value in headers.values()), b"2"]

@@ -33,12 +33,18 @@ class Noticing:
     def __init__(self, binding: Binding) -> None:
         self._binding = binding
         self._shapes: dict[tuple[str, ...], _Shape] = {}
+        self._last: _Shape | None = None  # which the next message is likely to have, too
 
     def notice(self, names: tuple[str, ...], values: Values, data: bytes) -> Notice | None:
         """What a message with these headers says, its content type among them; None when it is to be read with care."""
-        shape = self._shapes.get(names)
-        kind = None if shape is None else shape.kinds.get(shape.alike(values))
-        if shape is None or kind is None:
+        shape = self._last
+        if shape is None or shape.of is not names:
+            shape = self._last = self._shapes.get(names)
+            if shape is None:
+                return None
+            shape.of = names
+        kind = shape.kinds.get(shape.alike(values))
+        if kind is None:
             return None
         own = shape.own(values)
         try:
@@ -56,6 +62,7 @@ class Noticing:
 
     def learn(self, names: tuple[str, ...], values: Values, event: Event) -> None:
         """This is the event of such a message, which was read with care: the next of its kind need not be."""
+        self._last = None
         shape = self._shapes.get(names) or _remember(self._shapes, names, _Shape(names, self._binding))
         if shape.is_plain and event.content_type == JSON:
             _remember(shape.kinds, shape.alike(values), (event.source, event.type, event.version))
@@ -65,6 +72,7 @@ class _Shape:
     """Where in the headers of such messages what is to be found."""
 
     def __init__(self, names: tuple[str, ...], binding: Binding) -> None:
+        self.of = names  # the very tuple that they came as last: what is the same need not be compared
         self._binding, prefix = binding, binding.prefix
         alike = {CONTENT_TYPE, *(prefix + each for each in _ALIKE)}
         own = self.names = [name for name in names if name.startswith(prefix) and name not in alike]

@@ -31,6 +31,7 @@ class Tray:
         self.space = threading.Event()  # there is room, or something to commit
         self.asked = self.answered = 0  # commits
         self._lock = threading.Lock()
+        self._names: tuple[str, ...] = ()  # of the headers of the last message
 
     # -- asked by the event loop ---------------------------------------------------------------------------------------
 
@@ -103,13 +104,19 @@ class Tray:
         Each is let go of at once: thousands of them, with their headers, would keep the garbage collector busy.
         """
         read: list[Received] = []
+        names = self._names
         messages.reverse()
         while messages:
             message = messages.pop()
             place: Any = (message.topic(), message.partition())
             progress = self.held.get(place)
             if progress is not None:
-                read.append(received(message, progress))
+                each = received(message, progress)
+                if each.names == names:
+                    each.names = names  # one tuple for all that look alike
+                names = each.names
+                read.append(each)
+        self._names = names
         with self._lock:
             self.buffer += read
             self._weight += sum(len(each.value) for each in read)
