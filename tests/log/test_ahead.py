@@ -90,10 +90,10 @@ async def test_what_is_whole_or_large_is_not_read_ahead(reader: Reader) -> None:
     await reader.log.scan(START, Where(), 4)
     assert await reader.pages() == 1
 
-    big = [Event(id=f"big-{number}", source="shop", type="big", data="x" * (3 << 20)) for number in range(4)]
+    big = [Event(id=f"big-{number}", source="shop", type="big", data="x" * 20_000) for number in range(4)]
     await reader.log.append(big)
     await reader.log.scan(START, Where(types=frozenset({"big"}), lean=True), 2)
-    assert await reader.pages() == 2
+    assert await reader.pages() == 3  # it was found to be large, and is read a row each
 
 
 async def test_damage_in_a_page_read_ahead_is_told_to_who_asks_for_it(reader: Reader, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Lean slices as one row: the same as one row a record, where that row would be too long, and where data is damaged."""
+"""Lean slices as one row: the same as one row a record, where data is large, and where it is damaged."""
 
 import asyncio
 import sqlite3
@@ -27,15 +27,14 @@ def event(number: int) -> Event:
     return Event(id=f"id-{number}", source="shop", type="t", data="x" * 1000)
 
 
-async def test_a_slice_that_is_too_long_for_one_row_is_read_all_the_same(log: SqliteLog) -> None:
-    await log.append([event(number) for number in range(50)])
-    whole = await log.scan(START, LEAN)
-    await log.threads.read(lambda reader: reader.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 20_000))  # of 50,000
+async def test_large_data_among_small_is_read_as_it_came(log: SqliteLog) -> None:
+    datas = ["small", "x" * 9_998, "x" * 9_999, "x" * 100_000, "small"]  # 10,000 bytes with their quotes, and one more
+    await log.append([Event(id=str(number), source="shop", type="t", data=data) for number, data in enumerate(datas)])
 
-    found = await log.scan(START, LEAN)
-
-    assert found == whole
-    assert len(found.records) == 50
+    for limit in (2, 5):
+        found = await log.scan(START, LEAN, limit)
+        assert [record.data.decode() for record in found.records] == [f'"{data}"' for data in datas[:limit]]
+        assert [record.envelope for record in found.records] == [None] * limit
 
 
 async def test_damaged_data_is_told_and_where_it_lies(log: SqliteLog) -> None:

@@ -15,7 +15,6 @@ from tidings.log.sqlite.packing import Packed, packed
 from tidings.log.sqlite.reading import SPAN, matching, row_by_row
 
 Question = Callable[[sqlite3.Connection], None]
-_MOST_AHEAD = 4 << 20  # bytes of data in a page; after larger ones the next waits until it is asked for
 
 
 class ReadAhead:
@@ -31,12 +30,11 @@ class ReadAhead:
         """The first records past `after`, up to `end`; see `scan`."""
         if not where.lean:
             return row_by_row(connection, epoch, after, end, where, limit)
-        try:
-            page = self._taken(after, where, limit) or _page(connection, after, end, where, limit)
-        except sqlite3.DataError:  # it is too long for one row
-            return row_by_row(connection, epoch, after, end, where, limit)
+        page = self._taken(after, where, limit) or _page(connection, after, end, where, limit)
         records = page.records(_only_type(where), epoch)
-        if self._follow is not None and page.size == limit and len(page.data) <= _MOST_AHEAD:
+        if records is None:
+            return row_by_row(connection, epoch, after, end, where, limit)
+        if self._follow is not None and page.size == limit:
             self._begin(self._follow, records[-1].order, where, limit)
         return records
 

@@ -17,6 +17,7 @@ from tidings.log.position import Epoch
 from tidings.log.reading import refuse_damaged
 from tidings.log.record import DATA_CRC, Record
 
+_LARGE = 10_000  # bytes of data: of such it is no gain, and a thousand of them put together would take much memory
 _integers = msgspec.json.Decoder(list[int]).decode
 _texts = msgspec.json.Decoder(list[str]).decode
 
@@ -30,18 +31,20 @@ class Packed(NamedTuple):
     versions: str
     lengths: str  # of the data of each, in bytes
     checksums: str
-    data: bytes
+    data: bytes  # without what is large
 
-    def records(self, only: str | None, epoch: Epoch) -> list[Record]:
-        """The records, all of type `only` if that is what was asked for.
+    def records(self, only: str | None, epoch: Epoch) -> list[Record] | None:
+        """The records, all of type `only` if that is what was asked for; None when large data is left out.
 
         Raises:
             LogDamaged: naming the positions of those whose data is not what was written.
         """
         if not self.size:
             return []
-        places = pairwise(accumulate(_integers(self.lengths), initial=0))
-        data = [self.data[start:end] for start, end in places]
+        ends = list(accumulate(_integers(self.lengths), initial=0))
+        if ends[-1] != len(self.data):
+            return None
+        data = [self.data[start:end] for start, end in pairwise(ends)]
         types: Iterable[str] = repeat(only or "") if self.types is None else _texts(self.types)
         checksums = _integers(self.checksums)
         records = list(map(Record, _integers(self.orders), types, _integers(self.versions), data, checksums))
@@ -51,11 +54,7 @@ class Packed(NamedTuple):
 
 
 def packed(connection: sqlite3.Connection, matching: str, parameters: Sequence[Any], only: str | None) -> Packed:
-    """The records of a FROM clause, whose last parameter limits them.
-
-    Raises:
-        sqlite3.DataError: they are longer than a value of SQLite may be.
-    """
+    """The records of a FROM clause; the last parameter limits them."""
     return Packed(*connection.execute(_together(matching, is_of_one_type=only is not None), parameters).fetchone())
 
 
@@ -67,9 +66,13 @@ def _together(matching: str, *, is_of_one_type: bool) -> str:
     """
     types = "NULL" if is_of_one_type else """'["' || group_concat(type, '","') || '"]'"""
     return f"""
-    SELECT count(*), {_list("position")}, {types}, {_list("version")}, {_list("length(data)")}, {_list("checksum")},
-      CAST(group_concat(data, '') AS BLOB)
-    FROM (SELECT position, type, version, data, checksum {matching} ORDER BY position LIMIT ?)"""
+    SELECT count(*), {_list("position")}, {types}, {_list("version")}, {_list("bytes")}, {_list("checksum")},
+      CAST(coalesce(group_concat(small, ''), '') AS BLOB)
+    FROM (
+      SELECT position, type, version, checksum, length(data) AS bytes,
+        CASE WHEN length(data) <= {_LARGE} THEN data END AS small
+      {matching} ORDER BY position LIMIT ?
+    )"""
 
 
 def _list(column: str) -> str:
