@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,3 +99,20 @@ def test_a_file_that_others_may_read(patient: Patient) -> None:
 
     assert found.what == "its rights are 644: others may read what is in it"
     assert found.cure == f"chmod 600 {patient.file}"
+
+
+def test_a_process_that_ends_while_the_doctor_looks_who_has_the_file_open(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, asked = os.scandir, []
+
+    def gone_for_one(place: Any = ".") -> Any:
+        if str(place) == f"/proc/{os.getppid()}/fd":
+            asked.append(place)
+            raise FileNotFoundError(place)
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", gone_for_one)
+
+    assert patient.findings() == []
+    assert asked

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from glob import iglob
 from pathlib import Path
 from typing import NamedTuple
 
@@ -146,10 +147,10 @@ def _file(role: str, path: Path, usage: Callable[[Path], tuple[int, int, int]], 
 def _users(path: Path) -> tuple[int, ...]:
     """The processes of ours that have the file open, where the system tells (Linux)."""
     found = set()
-    for each in Path("/proc").glob("[0-9]*/fd/*"):
+    for each in iglob("/proc/[0-9]*/fd/*"):  # Path's own fails when a process ends meanwhile
         try:
             if os.readlink(each) == str(path):
-                found.add(int(each.parts[2]))
+                found.add(int(each.split("/")[2]))
         except OSError:  # it has ended, or is somebody else's
             continue
     return tuple(sorted(found - {os.getpid()}))
