@@ -74,7 +74,7 @@ class StoredTimers:
             return Fired(0, next_due)
 
         def run(session: Session, careful: bool) -> Fired:
-            rows = session.connection.execute(_of(_DUE, ours), (moment, *ours, limit)).fetchall()
+            rows = _taken(session, _of(_DUE, ours), (moment, *ours, limit))
             _append(session, rows, moment, following, careful=careful)
             return Fired(len(rows), _next_due(session.connection, ours))
 
@@ -130,13 +130,22 @@ def _insert(session: Session, timers: Sequence[Timer], now: float) -> None:
         session.timers = True
 
 
+def _taken(session: Session, due: str, parameters: Sequence[Any]) -> list[Any]:
+    """What is due, taken away from who would fire or cancel it; where writers overlap, some may be theirs already."""
+    rows = session.connection.execute(due, parameters).fetchall()
+    if not rows:
+        return []
+    numbers = [row[0] for row in rows]
+    sql = f"DELETE FROM tidings_timers WHERE number IN ({marks(len(numbers))}) RETURNING number"
+    ours = {number for (number,) in session.execute(sql, numbers).fetchall()}
+    return [row for row in rows if row[0] in ours]
+
+
 def _append(
     session: Session, rows: Sequence[Any], moment: int, following: Mapping[str, Following], *, careful: bool
 ) -> None:
     timers = [_timer(row) for row in rows]
     session.absorb([timer.draft for timer in timers], careful=careful)
-    numbers = [row[0] for row in rows]
-    session.execute(f"DELETE FROM tidings_timers WHERE number IN ({marks(len(numbers))})", numbers)
     next_ones = [following[timer.series](timer, moment) for timer in timers if timer.series is not None]
     session.connection.executemany(_ADD, [*map(_row, next_ones)])
 

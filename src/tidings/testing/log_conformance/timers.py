@@ -26,6 +26,13 @@ async def fire(log: Log, after: float, limit: int = 100, **following: Following)
     return fired.count, None if fired.next_due is None else fired.next_due / 1e6 - NOW
 
 
+async def _fire_all(log: Log) -> None:
+    for _ in range(100):
+        _, next_due = await fire(log, 20.0, limit=3)
+        if next_due is None:
+            return
+
+
 async def waiting_ids(log: Log) -> list[str]:
     """The ids of what is scheduled, in the order in which it will fire."""
     return [timer.draft.id for timer in await log.ledger.timers.waiting()]
@@ -151,6 +158,21 @@ async def test_two_that_fire_at_once_record_each_event_once(log: Log, reopen: Re
     assert sum(count for count, _ in fired) == 100
     assert await read_ids(log) == [f"id-{number}" for number in range(100)]
     await other.close()
+
+
+async def test_what_is_cancelled_while_others_fire_is_either_recorded_or_cancelled(log: Log, reopen: Reopen) -> None:
+    others = [await reopen() for _ in range(2)]
+    names = [f"id-{number}" for number in range(60)]
+    await log.ledger.timers.schedule([new_timer(number, number / 10) for number in range(60)])
+
+    *were_waiting, _, _ = await asyncio.gather(
+        *(log.ledger.timers.cancel(name, "shop") for name in names), *(_fire_all(each) for each in others)
+    )
+
+    cancelled = [name for name, was_waiting in zip(names, were_waiting, strict=True) if was_waiting]
+    assert sorted([*await read_ids(log), *cancelled]) == sorted(names)
+    for each in others:
+        await each.close()
 
 
 async def test_a_settlement_schedules_with_its_other_effects_and_passes_over_what_is_known(log: Log) -> None:
