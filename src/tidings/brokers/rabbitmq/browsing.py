@@ -69,7 +69,7 @@ class Browser:
         """How many messages lie in each, and how many consumers it has; nothing and nobody where it is not there."""
         found: list[tuple[int, int]] = []
         while len(found) < len(queues):
-            found += await self._counted(queues[len(found) :])
+            found += await self._link.undisturbed(self._counted(queues[len(found) :]))
         return found
 
     async def _counted(self, queues: Sequence[str]) -> list[tuple[int, int]]:
@@ -116,7 +116,7 @@ class Browser:
         name, timeout = self._link.settings.prefix + _LOCK, self._link.settings.timeout
         try:
             async with asyncio.timeout(timeout):
-                while not await self._is_declared(name):  # noqa: ASYNC110  # the server lets nobody wait for it
+                while not await self._link.undisturbed(self._is_declared(name)):  # noqa: ASYNC110  # the server lets nobody wait for it
                     await asyncio.sleep(_PATIENCE)
         except TimeoutError:
             raise BrokerUnreachable(self._link.settings.url, f"somebody else has looked for {timeout:g} s") from None

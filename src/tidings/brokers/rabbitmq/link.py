@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import logging
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -21,6 +21,7 @@ _LOGGER = logging.getLogger("aiormq")
 _CLOSING: set[asyncio.Task[None]] = set()  # a loop holds its tasks weakly
 _GOODBYE = 1.0  # seconds for a polite end
 _AnyChannel = TypeVar("_AnyChannel", bound=aiormq.Channel)
+_Answer = TypeVar("_Answer")
 
 
 class Link:
@@ -31,7 +32,7 @@ class Link:
         self._connection: AbstractConnection | None = None
         self._streams = _Streams()
         self._connecting = asyncio.Lock()
-        self._forsaken: set[asyncio.Task[None]] = set()  # whoever asked for these channels was cancelled
+        self._forsaken: set[asyncio.Task[Any]] = set()  # whoever waited for these was cancelled
 
     async def channel(self, kind: type[_AnyChannel], *, confirms: bool = False) -> _AnyChannel:
         """Another channel, of the class `kind`.
@@ -43,9 +44,20 @@ class Link:
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:  # an opening that is cut short would cost everybody the connection
-            forsaking = asyncio.create_task(_forsake(opening))
-            self._forsaken.add(forsaking)
-            forsaking.add_done_callback(self._forsaken.discard)
+            self._forsake(asyncio.create_task(_end_opened(opening)))
+            raise
+
+    async def undisturbed(self, asking: Coroutine[Any, Any, _Answer]) -> _Answer:
+        """Have this asked to its end, also when who waits for it is cancelled.
+
+        For questions that the server may answer by closing their channel: the library closes it, too, when it is
+        cancelled meanwhile, and if the two cross, the server ends the whole connection.
+        """
+        task = asyncio.create_task(asking)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._forsake(task)
             raise
 
     @contextlib.asynccontextmanager
@@ -78,6 +90,15 @@ class Link:
         self._streams.abort()
         if self._forsaken:
             await asyncio.wait(self._forsaken, timeout=_GOODBYE)
+
+    def _forsake(self, task: asyncio.Task[Any]) -> None:
+        self._forsaken.add(task)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._forsaken.discard(task)
+        if not task.cancelled():
+            task.exception()  # which nobody waits for
 
     async def _open(self, kind: type[_AnyChannel], confirms: bool) -> _AnyChannel:
         try:
@@ -137,7 +158,7 @@ class _Streams(aiormq.TransportFactory):
             self._transport.abort()
 
 
-async def _forsake(opening: "asyncio.Task[_AnyChannel]") -> None:
+async def _end_opened(opening: "asyncio.Task[_AnyChannel]") -> None:
     with contextlib.suppress(BrokerError):
         await end(await opening)
 

@@ -71,7 +71,7 @@ class Topology:
                 await channel.exchange_declare(self.later, exchange_type="headers", durable=True)
                 await channel.exchange_declare(self.presence, exchange_type="direct", durable=True)
                 await channel.queue_declare(self._prefix + GROUPS, durable=True, arguments=QUORUM)
-            self.partitions = await self._decided()
+            self.partitions = await self._link.undisturbed(self._decided())
         return self.partitions
 
     def forget(self) -> None:
@@ -87,7 +87,7 @@ class Topology:
         """
         count = await self.known()
         queues = [queue_of(self._prefix, group, number) for number in range(count)]
-        if not await self._exists(queues[-1]):
+        if not await self._link.undisturbed(self._exists(queues[-1])):
             await self._register(group)
         arguments = QUORUM | _ONE_AT_A_TIME
         async with self._link.talking(patience=1 + count / 4) as channel:
@@ -134,7 +134,9 @@ class Topology:
 
     async def _of_group(self, group: str, patterns: Sequence[str], count: int, *, apply: bool) -> list[Difference]:
         what, queues = f"group {group}", [queue_of(self._prefix, group, number) for number in range(count)]
-        is_there = all([await self._exists(each) for each in [*queues, dead_of(self._prefix, group)]])
+        is_there = all(
+            [await self._link.undisturbed(self._exists(each)) for each in [*queues, dead_of(self._prefix, group)]]
+        )
         if apply:
             try:
                 await self.found(group, patterns)
@@ -146,7 +148,7 @@ class Topology:
 
     async def _of_partitions(self, *, apply: bool) -> list[Difference]:
         asked, what = self._link.settings.partitions, f"exchange {self.events}"
-        was_there = await self._exists(self._prefix + PARTITIONS)
+        was_there = await self._link.undisturbed(self._exists(self._prefix + PARTITIONS))
         if not was_there and not apply:
             return [Difference(what, "missing", f"{asked} partitions")]
         count = await self.known()
