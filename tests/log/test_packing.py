@@ -37,6 +37,16 @@ async def test_large_data_among_small_is_read_as_it_came(log: SqliteLog) -> None
         assert [record.envelope for record in found.records] == [None] * limit
 
 
+@pytest.mark.parametrize("name", ['a"b', 'a","b', "a\\b"])
+async def test_a_name_that_was_damaged_costs_no_other_record(log: SqliteLog, name: str) -> None:
+    await log.append([event(number) for number in range(3)])
+    await asyncio.to_thread(rename, log.path, name)
+
+    found = await log.scan(START, LEAN)
+
+    assert [record.type for record in found.records] == ["t", name, "t"]
+
+
 async def test_damaged_data_is_told_and_where_it_lies(log: SqliteLog) -> None:
     await log.append([event(number) for number in range(3)])
     await asyncio.to_thread(damage, log.path)
@@ -50,3 +60,8 @@ async def test_damaged_data_is_told_and_where_it_lies(log: SqliteLog) -> None:
 def damage(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE tidings_events SET data = ? WHERE position = 2", (b"shorter",))
+
+
+def rename(path: Path, name: str) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE tidings_events SET type = ? WHERE position = 2", (name,))

@@ -5,9 +5,9 @@ measured to take three times as long as reading the row does, and it holds them 
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from itertools import accumulate, pairwise, repeat
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -44,8 +44,8 @@ class Packed(NamedTuple):
         ends = list(accumulate(_integers(self.lengths), initial=0))
         if ends[-1] != len(self.data):
             return None
+        types = [only or ""] * self.size if self.types is None else _texts(self.types)
         data = [self.data[start:end] for start, end in pairwise(ends)]
-        types: Iterable[str] = repeat(only or "") if self.types is None else _texts(self.types)
         checksums = _integers(self.checksums)
         records = list(map(Record, _integers(self.orders), types, _integers(self.versions), data, checksums))
         if list(map(crc32, data)) != [checksum & DATA_CRC for checksum in checksums]:
@@ -60,11 +60,11 @@ def packed(connection: sqlite3.Connection, matching: str, parameters: Sequence[A
 
 @lru_cache(maxsize=256)
 def _together(matching: str, *, is_of_one_type: bool) -> str:
-    """The LIMIT within keeps SQLite from dropping its ORDER BY. Names need no escaping, by their grammar.
+    """The LIMIT within keeps SQLite from dropping its ORDER BY. Names are escaped, as a damaged one may need it.
 
     Bytes put together are text to SQLite, which does not look at it, until it is told that they are bytes.
     """
-    types = "NULL" if is_of_one_type else """'["' || group_concat(type, '","') || '"]'"""
+    types = "NULL" if is_of_one_type else "json_group_array(type)"
     return f"""
     SELECT count(*), {_list("position")}, {types}, {_list("version")}, {_list("bytes")}, {_list("checksum")},
       CAST(coalesce(group_concat(small, ''), '') AS BLOB)
