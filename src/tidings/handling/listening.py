@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal, Self
 
+from tidings.concurrency import is_being_cancelled
 from tidings.errors import ConfigurationError, UnreadableEvent
 from tidings.events import Catalog, Contract, Pattern, PatternSet
 from tidings.handling.delivery import Item, event_of
@@ -95,7 +96,7 @@ class Listener(AsyncIterator[Any]):
         try:
             fetched = await self._feed.look(await self._begin(), None, lean=not self._events)
         except BaseException:
-            if self._is_over and not _is_cancelled():  # the log was closed under the look
+            if self._is_over and not is_being_cancelled():  # the log was closed under the look
                 raise StopAsyncIteration from None
             raise
         self._after = fetched.slice.upto
@@ -153,9 +154,3 @@ class ListeningRoom:
         if feed is None:
             feed = self._feeds[wishes] = Feed(self.log, catalog, types)
         return feed
-
-
-def _is_cancelled() -> bool:
-    """Has someone asked the reader's task to end?"""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
