@@ -73,4 +73,5 @@ QUESTION = Question(
     ],
     size=3000,
     quick_size=100,
+    rounds=15,  # a round takes a second, in which the disk may be quick or slow
 )

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -89,6 +90,8 @@ class DedicatedThread:
     def __init__(self, name: str) -> None:
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._is_closed = False
+        self._look: Callable[[], None] | None = None
+        self._every = self._due = 0.0  # seconds: between two looks, and when the next one is
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
         self._thread.start()
 
@@ -110,6 +113,17 @@ class DedicatedThread:
         """Run `function` on the thread; nobody waits for it, and it must not raise."""
         self._queue.put((function, None, None))
 
+    def look_every(self, seconds: float, look: Callable[[], None] | None) -> None:
+        """From now on run `look`, which must not raise, every so many seconds between what else is asked; None ends it.
+
+        Nobody but this thread is woken for it.
+        """
+
+        def begin() -> None:
+            self._look, self._every, self._due = look, seconds, time.monotonic() + seconds
+
+        self.put(begin)
+
     def close(self, *, wait: bool = True) -> None:
         """End the thread after what is queued; `wait` blocks until then."""
         self._is_closed = True
@@ -118,7 +132,7 @@ class DedicatedThread:
             self._thread.join()
 
     def _main(self) -> None:
-        while (job := self._queue.get()) is not None:
+        while (job := self._next()) is not None:
             function, future, loop = job
             try:
                 result, error = function(), None
@@ -128,6 +142,18 @@ class DedicatedThread:
                 with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                     loop.call_soon_threadsafe(_resolve, future, result, error)
             del job, function, future, result, error  # hold nothing while waiting for the next
+
+    def _next(self) -> _Job | None:
+        """What is asked next; meanwhile it looks when it is time."""
+        while self._look is not None:
+            left = self._due - time.monotonic()
+            if left <= 0:
+                self._look()
+                self._due = time.monotonic() + self._every
+                continue
+            with contextlib.suppress(queue.Empty):
+                return self._queue.get(timeout=left)
+        return self._queue.get()
 
 
 def _resolve(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:

@@ -292,7 +292,7 @@ async def test_a_shorter_lease_is_handed_to_the_log(tmp_path: Path) -> None:
 
     async with app:
         ledger: Any = app.log.ledger
-        assert ledger._members._lease == 2.0
+        assert ledger._members.lease == 2.0
 
 
 async def test_an_event_of_another_source_is_published_as_it_is(sqlite: App) -> None:

@@ -182,7 +182,7 @@ async def test_an_older_file_is_brought_up_to_date_and_a_newer_one_refused(
 
 async def test_a_file_that_lost_its_end_is_told(path: Path) -> None:
     await made(path, "a", "b")
-    await asyncio.to_thread(change, path, "UPDATE sqlite_sequence SET seq = 1 WHERE name = 'tidings_events'")
+    await asyncio.to_thread(change, path, "DELETE FROM tidings_events WHERE position = 2")
 
     with pytest.raises(LogDamaged, match="its last events are lost"):
         await SqliteLog.look(path)

@@ -35,11 +35,11 @@ from tidings.handling.subscription import Subscription
 from tidings.log import Log
 from tidings.log.balance import part
 from tidings.log.group import ORPHAN_AFTER, Group
+from tidings.log.pulse import keep_pulse
 
 _UNREADABLE = frozenset({UNREADABLE})
 _MOST_READERS = 8  # of one group in one process; with more concurrency each handles several keys at a time
 _LEAVING = 1.0  # seconds to answer a cancellation, and to give the lanes back
-PULSE = 0.5  # seconds between signs of life; also the slow look that makes up for a bell nobody heard
 
 
 class Running:
@@ -108,7 +108,9 @@ class Running:
             self.housekeeping = Housekeeping(self._name, self._log, self._member, self._clock, self._chores)
             self._tasks.append(asyncio.create_task(self.housekeeping.run(), name=self.housekeeping.group.name))
         self.reporting = Reporting(self._log, self.readers, self._clock)
-        self._pulse_task = asyncio.create_task(self._pulse(self.reporting))
+        self._pulse_task = asyncio.create_task(
+            keep_pulse(self._log, self._member, self.reporting.tell, self._is_idle), name=f"{self._name}:pulse"
+        )
         if self.inbound is not None and _is_forgetful(self._broker):
             await self.inbound.tried.wait()  # what is published from now on is heard
 
@@ -210,12 +212,9 @@ class Running:
             self._inbound_task = asyncio.create_task(self.inbound.run(), name=f"{self._name}:inbound")
             self.vigil = vigil_over(broker, {self._name: self.inbound.count}, self._clock)
 
-    async def _pulse(self, reporting: Reporting) -> None:
-        while True:
-            with contextlib.suppress(Exception):  # the readers meet the same trouble, and report it
-                await self._log.ledger.pulse(self._member)
-                await reporting.tell()
-            await asyncio.sleep(PULSE)
+    def _is_idle(self) -> bool:
+        is_told = self.reporting is not None and self.reporting.is_up_to_date
+        return is_told and all(reader.is_idle for reader in self.readers)
 
 
 def _is_forgetful(broker: Broker | None) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import partial
 from typing import Any, Self, TypeVar, overload
 
 import msgspec
@@ -100,16 +101,16 @@ class SyncDoor:
         at: datetime | None = None,
     ) -> Event:
         """Publish an event and return it as recorded, once it is safe; see `App.publish`."""
-        given: Any = {"id": id, "key": key, "subject": subject, "correlation_id": correlation_id, "headers": headers}
-        is_later = delay is not None or at is not None
-        has_cause = current.get() is not None  # which may have to be read
-        if not has_cause and not is_later and self._app.log_url is not None:
+        if delay is None and at is None and self._app.log_url is not None and current.get() is None:  # no cause to read
             log, outgoing = self._opened("publish")
             if log.append_blocking is not None:
-                made = outgoing.event(event, data=data, **given)
+                made = outgoing.event(
+                    event, data=data, id=id, key=key, subject=subject, correlation_id=correlation_id, headers=headers
+                )
                 return self._append(log, made, public=outgoing.is_public(made.type))
-        given |= {"delay": delay, "at": at}
-        published: Event = self.wait_for("publish", lambda: self._app.publish(event, data, **given))
+        given = {"id": id, "key": key, "subject": subject, "correlation_id": correlation_id, "headers": headers}
+        work = partial(self._app.publish, event, data, delay=delay, at=at, **given)
+        published: Event = self.wait_for("publish", work)
         return published
 
     def publish_many(

@@ -12,9 +12,9 @@ from tidings.errors import ConfigurationError, LogClosed, LogDamaged
 from tidings.events import Event, new_id
 from tidings.log import Log, look_into, open_log
 from tidings.log.group import Group
+from tidings.log.pulse import keep_pulse
 from tidings.log.record import restore
 
-PULSE = 0.5  # seconds between signs of life, and looks for members that died
 _LISTENING = 60.0  # seconds after which nothing is kept any more for one that listened without a group, and was killed
 
 
@@ -22,10 +22,11 @@ class LogBroker:
     """A carrier between services that share a log's file (or, on a server, its database).
 
     The log is opened when it is first needed, and again after it was found closed, or its file replaced: who publishes
-    to a bus that is away for a while fails until it is back, and then goes on.
+    to a bus that is away for a while fails until it is back, and then goes on. With `is_for_reading` it is only looked
+    at: what would change it fails.
     """
 
-    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+    def __init__(self, url: str, *, clock: Clock | None = None, is_for_reading: bool = False) -> None:
         durable = not url.startswith("memory:")
         self.url = redacted(url)
         self.capabilities = Capabilities(
@@ -43,6 +44,7 @@ class LogBroker:
         )
         self._url = url
         self._clock = clock
+        self._open = look_into if is_for_reading else open_log
         self._log: Log | None = None
         self._opening = asyncio.Lock()
 
@@ -62,10 +64,10 @@ class LogBroker:
             joined = (
                 Group(name, tuple(patterns), start) if group else Group(name, tuple(patterns), "latest", _LISTENING)
             )
-            await log.ledger.join(joined)
             ear = log.bell.listen()
-            pulse = asyncio.create_task(_pulse(log, member))
+            pulse = asyncio.create_task(keep_pulse(log, member))
             try:
+                await log.ledger.join(joined)
                 yield LogInbox(log, name, member, patterns, ear, prefetch, self._clock or SystemClock())
             finally:
                 pulse.cancel()
@@ -137,17 +139,10 @@ class LogBroker:
     async def _opened(self) -> AsyncIterator[Log]:
         """The log, open. One that has shown to be of no more use is closed, and the next who asks opens it anew."""
         async with self._opening:
-            log = self._log = self._log or await open_log(self._url, clock=self._clock)
+            log = self._log = self._log or await self._open(self._url, clock=self._clock)
         try:
             yield log
         except (LogClosed, LogDamaged):
             if self._log is log:
                 await self.close()
             raise
-
-
-async def _pulse(log: Log, member: str) -> None:
-    while True:
-        with contextlib.suppress(Exception):  # the inbox meets the same trouble, and reports it
-            await log.ledger.pulse(member)
-        await asyncio.sleep(PULSE)

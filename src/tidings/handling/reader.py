@@ -30,7 +30,7 @@ from tidings.log.position import order_in
 
 BLOCKED_LIMIT = "blocked_limit"  # what the reason of a pause begins with when no operator wished it
 _FLUSH_AFTER = 0.2  # seconds a batch may run before what is done is settled
-_IDLE = 5.0  # the bell wakes earlier; the application's pulse rings it when the file holds more than was heard of
+_IDLE = 5.0  # the bell wakes earlier; each log sees to it that it rings when it holds more than was heard of
 _HUNG = 1.0  # seconds between looks at retries while some of them are due and their handler hangs
 
 

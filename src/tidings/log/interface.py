@@ -242,6 +242,7 @@ class Ledger(Protocol):
 
     timers: Timers
     keeps_lineage: bool
+    pulse_every: float  # seconds from one pulse to the next of a member that only waits for the bell
 
     async def enter(self) -> str:
         """Become a member, under the name returned: one a process and application.

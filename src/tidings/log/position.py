@@ -6,6 +6,7 @@ given to other events. Text sorts as the log does, so positions can be compared 
 """
 
 import secrets
+from functools import lru_cache
 
 import msgspec
 
@@ -35,11 +36,16 @@ class Epoch(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """What positions of this life begin with."""
-        return f"{self.counter:04x}{self.mark}"
+        return _name(self.counter, self.mark)
 
     def position(self, order: int) -> Position:
         """The position of `order`; order 0 is the start of the log, which is the same in every life."""
-        return f"{self.counter:04x}{self.mark}-{order:016x}" if order else START
+        return f"{_name(self.counter, self.mark)}-{order:016x}" if order else START
+
+
+@lru_cache
+def _name(counter: int, mark: str) -> str:
+    return f"{counter:04x}{mark}"
 
 
 def order_in(position: Position) -> int:

@@ -70,13 +70,18 @@ async def test_a_hindrance_is_told_at_once_and_when_it_is_over(app: App, clock: 
         reporting, ledger = await begun(app, clock)
         assert app._running is not None
         (reader,) = app._running.readers
+        up_to_date = [reporting.is_up_to_date]
         reader.trouble.reason = "OSError: the gateway is away"
+        up_to_date.append(reporting.is_up_to_date)
         for _ in range(2):
             await reporting.tell()
         reader.trouble.over()
+        up_to_date.append(reporting.is_up_to_date)
         for _ in range(2):
             await reporting.tell()
+        up_to_date.append(reporting.is_up_to_date)
 
+    assert up_to_date == [True, False, False, True]
     assert [report.hindrance for report in ledger.told] == ["OSError: the gateway is away", ""]
 
 

@@ -8,9 +8,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.log.sqlite.stage import change, lease_of, on_writer
 from tidings.clock import ManualClock
+from tidings.errors import LogLocked
 from tidings.log.group import Group
+from tidings.log.pulse import PULSE
 from tidings.log.sqlite import SqliteLog
 
 DIES_AS_A_MEMBER = """
@@ -80,6 +84,50 @@ async def test_a_member_that_stands_still_longer_than_a_lease_loses_its_lanes(pa
     finally:
         await stalled.close()
         await other.close()
+
+
+async def test_who_could_not_give_back_its_lanes_is_no_member_all_the_same(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = await lease_of(log)
+
+    def locked(*asked: object) -> None:
+        raise LogLocked(1, str(log.path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log.ledger, "_leave", locked)
+        with pytest.raises(LogLocked):
+            await log.ledger.leave(lease.member)
+    member = await log.ledger.enter()
+    await log.ledger.pulse(member)
+
+    assert len((await log.ledger.claim("g", member)).lanes) == 16
+
+
+@pytest.mark.parametrize(("said", "silence", "is_lost"), [("", 5.0, False), ("", 20.0, True), ("old", 5.0, True)])
+async def test_a_member_is_given_as_long_as_the_longer_of_two_leases(
+    path: Path, said: str, silence: float, is_lost: bool
+) -> None:
+    patient, hasty = await SqliteLog.open(path), await SqliteLog.open(path, lease=1.0)
+    lease, member = await lease_of(patient), await hasty.ledger.enter()
+    file = path.parent / "log.db-tidings" / "members" / lease.member
+    if said:
+        await asyncio.to_thread(file.write_text, "")  # as versions that did not say it
+
+    await asyncio.to_thread(os.utime, file, (time.time() - silence, time.time() - silence))
+    await hasty.ledger.pulse(member)
+
+    assert len((await hasty.ledger.claim("g", member)).lanes) == (16 if is_lost else 0)
+    await patient.close()
+    await hasty.close()
+
+
+@pytest.mark.parametrize("lease", [1.0, 2.0, 5.0, 15.0, 600.0])
+async def test_a_member_at_rest_shows_itself_well_within_its_lease(path: Path, lease: float) -> None:
+    log = await SqliteLog.open(path, lease=lease)
+
+    assert PULSE <= log.ledger.pulse_every <= lease / 2
+    await log.close()
 
 
 async def test_a_member_notes_once_an_hour_that_it_runs_its_groups(path: Path) -> None:

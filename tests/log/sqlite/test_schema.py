@@ -78,6 +78,25 @@ async def test_groups_of_an_older_file_count_as_seen_when_it_is_brought_up(
     assert (dead.parked_at, dead.changed_at) == (7.5, 7.5)
 
 
+async def test_a_file_whose_numbers_sqlite_gave_out_goes_on_with_its_own(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = schema.MIGRATIONS
+    automatic = known[0].replace("position INTEGER PRIMARY KEY,", "position INTEGER PRIMARY KEY AUTOINCREMENT,", 1)
+    assert automatic != known[0]
+    monkeypatch.setattr(schema, "MIGRATIONS", (automatic, *known[1:5]))
+    await made(path, 3)
+    monkeypatch.setattr(schema, "MIGRATIONS", known)
+
+    log = await SqliteLog.open(path)
+    await log.append([event(3)])
+    await asyncio.to_thread(log.append_blocking, [event(4)])
+
+    assert await recorded(log) == [f"id-{number}" for number in range(5)]
+    assert (await log.head()) == log.threads.epoch.position(5)
+    await log.close()
+
+
 async def test_an_interrupted_migration_is_begun_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     await made(path, 3)
     table = "CREATE TABLE tidings_later(x);\n"

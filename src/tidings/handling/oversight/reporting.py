@@ -1,7 +1,7 @@
 """What a process says of its work on its groups, so that others can see it: rates and hindrances, when they change.
 
 It is written down at most every few seconds, and only while events are handled or what hinders a reader changes: a
-process that waits writes nothing. Nothing is counted per event; a reader's own sums are read twice a second.
+process that waits writes nothing. Nothing is counted per event; a reader's own sums are read at each pulse.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,6 +32,11 @@ class Reporting:
             for gauge in told:
                 gauge.told = gauge.latest.hindrance
 
+    @property
+    def is_up_to_date(self) -> bool:
+        """Is what hinders the readers at this moment as it was told?"""
+        return all(gauge.told == gauge.hindrance for gauge in self._gauges)
+
     def latest(self) -> Sequence[Report]:
         """What there is to say at this moment."""
         now = self._clock.now()
@@ -47,15 +52,20 @@ class _Gauge:
         self.told: str | None = None  # the hindrance as last written down; None: nothing was, as yet
         self.latest = Report(reader.subscription.name, reader.member, 0.0)
 
+    @property
+    def hindrance(self) -> str:
+        """What keeps the reader from getting on, at this moment."""
+        return self._reader.hindrance
+
     def is_due(self, moment: float, tip: int) -> bool:
         """Is there something to write down? Once at the beginning there is, so that it is known when it began."""
         if self.told is None:
             return self._reader.settling.lease is not None
         if self._reader.settling.handled == self._handled:
             self._begin(moment, tip)  # it waits: its next stretch of work begins now at the earliest
-            return self._reader.hindrance != self.told
+            return self.hindrance != self.told
         if moment - self._since < _EVERY:
-            return self._reader.hindrance != self.told
+            return self.hindrance != self.told
         self._measure(moment, tip)
         self._begin(moment, tip)
         return True
@@ -63,7 +73,7 @@ class _Gauge:
     def report(self, now: float) -> Report:
         """What was last measured, and when, with what hinders the reader at this moment."""
         one, at = self.latest, self.latest.at or now
-        hindrance = self._reader.hindrance
+        hindrance = self.hindrance
         self.latest = Report(one.group, one.member, at, one.handled, one.arriving, one.seconds, hindrance)
         return self.latest
 

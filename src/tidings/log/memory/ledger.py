@@ -19,6 +19,7 @@ from tidings.log.memory.timers import MemoryTimers
 from tidings.log.memory.transaction import no_sql
 from tidings.log.parked import Held, Parked, ParkedList
 from tidings.log.position import Position
+from tidings.log.pulse import PULSE
 from tidings.log.record import Draft
 from tidings.log.refusals import answered, nothing_there
 from tidings.log.settlement import Settlement
@@ -36,6 +37,7 @@ class MemoryLedger:
         self._entered: set[str] = set()
         self.timers = MemoryTimers(state, clock, ready)
         self.keeps_lineage = False
+        self.pulse_every = PULSE
 
     async def enter(self) -> str:
         """Become a member, alive until `leave` or until the log is closed."""

@@ -17,6 +17,7 @@ from tidings.log.interface import Lineage
 from tidings.log.lineage import Fate, Places
 from tidings.log.parked import Held, Parked, ParkedList
 from tidings.log.position import Position
+from tidings.log.pulse import PULSE
 from tidings.log.reading import refuse_damaged
 from tidings.log.record import Draft
 from tidings.log.recorded import run_writes
@@ -46,6 +47,7 @@ class RelationalLedger:
         self._passages = lineage.Passages()
         self.timers = StoredTimers(threads, clock)
         self.keeps_lineage = False
+        self.pulse_every = PULSE
         self._alone = ""  # SQL that has one member at a time claim lanes of a group, where writers are not alone anyway
 
     @abstractmethod

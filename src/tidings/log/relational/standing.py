@@ -1,6 +1,6 @@
 """How groups stand: that they are there, who runs them, and since when nobody does.
 
-Nobody writes down that a group is run: a member lives while it holds its lock, and gives a sign twice a second. What is
+Nobody writes down that a group is run: a member lives while it holds its lock, and gives a sign now and then. What is
 kept is when the last member left, or was found dead; for logs closed without a word, also a sign of life an hour.
 """
 

@@ -97,7 +97,8 @@ def existing_transaction(
 
 def _announce(connection: sqlite3.Connection, threads: Threads) -> None:
     with _plain(connection, threads.path):
-        threads.writer.announce(threads.writer.session(connection))
+        end = threads.writer.session(connection)
+        threads.writer.announce(end.tip, end.recorded_at)
 
 
 @contextlib.contextmanager

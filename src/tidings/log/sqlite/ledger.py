@@ -1,14 +1,15 @@
 """The ledger in a SQLite log's file: what of it only SQLite's locks and member files can tell."""
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from tidings.clock import Clock
 from tidings.errors import Fenced
 from tidings.log.bell import Bell, Counters
 from tidings.log.group import GroupStatus, Lease
-from tidings.log.position import Position
+from tidings.log.pulse import PULSE
 from tidings.log.relational import lineage, standing
 from tidings.log.relational.ledger import RelationalLedger
 from tidings.log.relational.retention import SIGN_EVERY
@@ -22,6 +23,8 @@ from tidings.log.sqlite.sidecar import Sidecar
 from tidings.log.sqlite.threads import Threads
 from tidings.log.sqlite.transaction import OpenTransaction
 
+_LONGEST: Final = 2.5  # seconds that a member which waits need not show itself
+_SIGNS: Final = 4  # in the time after which it would be taken for one that stands still
 _OWNED = "SELECT count(*), 0, 0, 0 FROM tidings_lanes WHERE group_name = ? AND owner = ? AND fence = ?"
 _PLACED = _OWNED.replace("0, 0, 0", "min(position), max(position), sum(1 << lane)")
 
@@ -37,22 +40,25 @@ class SqliteLedger(RelationalLedger):
         self._sidecar = sidecar
         self._bell = bell
         self._seen_at: dict[str, float] = {}
+        self._version: int | None = None  # SQLite's, as of the last look
+        self._known: set[str] = set()  # members, likewise
+        self.pulse_every = max(min(members.lease / _SIGNS, _LONGEST), PULSE)
 
     async def enter(self) -> str:
-        """Become a member: a locked file says that this process lives."""
-        return await self._threads.read(lambda connection: self._members.enter())
+        """Become a member: a locked file says that this process lives. Its reader's thread looks around meanwhile."""
+        return await self._threads.read(lambda connection: self._enter())
 
     async def leave(self, member: str) -> None:
         """Give back every lane, in every group, and be a member no more."""
         seen = self._clock.now()
-        await self._threads.write(lambda session, careful: self._leave(session, member, seen))
-        await self._threads.read(lambda connection: self._members.leave(member))
+        try:
+            await self._threads.write(lambda session, careful: self._leave(session, member, seen))
+        finally:  # where that failed the next pulse of anybody gives the lanes back
+            await self._threads.read(lambda connection: self._leave_file(member))
 
     async def pulse(self, member: str) -> None:
         """Show that this member works, and bury those that died or have stood still longer than a lease."""
-        lost, tip, counters = await self._threads.read(lambda connection: self._look_around(connection, member))
-        self._bell.news(tip, counters)
-        if lost:
+        if lost := await self._threads.read(lambda connection: self._show(connection, member)):
             await self._threads.write(lambda session, careful: self._bury(session, lost))
             await self._threads.read(lambda connection: self._members.forget(list(lost)))
         now = self._clock.now()
@@ -90,15 +96,41 @@ class SqliteLedger(RelationalLedger):
     def _execute(self, session: Session) -> Callable[[str, Sequence[Any]], Any]:
         return session.connection.execute
 
-    def _look_around(self, connection: Any, member: str) -> tuple[dict[str, float], Position, Counters]:
+    def _enter(self) -> str:
+        is_first, member = self._members.is_empty, self._members.enter()
+        if is_first:
+            self._threads.look_every(PULSE, self._look_unasked)
+        return member
+
+    def _leave_file(self, member: str) -> None:
+        self._members.leave(member)
+        if self._members.is_empty:
+            self._threads.look_every(PULSE, None)
+
+    def _show(self, connection: Any, member: str) -> dict[str, float]:
+        self._members.show(member)
+        return self._look_around(connection)
+
+    def _look_unasked(self, connection: Any) -> None:
+        """For commits that rang no bell, and members that died: who waits for the bell is woken, and sees to it."""
+        with contextlib.suppress(Exception):  # who asks next meets it; the thread must live
+            (version,) = connection.execute("PRAGMA data_version").fetchone()
+            if version != self._version:  # somebody has committed
+                self._look_around(connection)
+                self._version = version
+            if not self._known.isdisjoint(self._members.lost(self._known)):
+                self._bell.ring()
+
+    def _look_around(self, connection: Any) -> dict[str, float]:
+        """Ring the bell when there is news; who is lost, and when each was last seen."""
         self._threads.check_file()
-        known = [row[0] for row in connection.execute("SELECT DISTINCT member FROM tidings_members")]
+        self._known = {row[0] for row in connection.execute("SELECT DISTINCT member FROM tidings_members")}
         head = self._sidecar.read_head()
         tip = self._threads.epoch.position(tip_of(connection))
         counters = counters_of(connection).latest(head.counters if head else Counters())
         now = self._clock.now()
-        lost = {name: min(self._members.last_sign(name) or now, now) for name in self._members.lost(member, known)}
-        return lost, tip, counters
+        self._bell.news(tip, counters)
+        return {name: min(self._members.last_sign(name) or now, now) for name in self._members.lost(self._known)}
 
     def _settle(self, session: Session, settlement: Settlement, *, careful: bool) -> Appended | None:
         lease = settlement.lease

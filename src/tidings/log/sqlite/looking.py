@@ -16,6 +16,7 @@ from tidings.errors import ConfigurationError, LogDamaged, LogError, LogReadOnly
 from tidings.log.bell import Bell
 from tidings.log.jobs import Job
 from tidings.log.position import Epoch
+from tidings.log.record import Draft
 from tidings.log.sqlite.failures import translated
 from tidings.log.sqlite.inspection import connect_to_look, is_in_use, sign_of
 from tidings.log.sqlite.ledger import SqliteLedger
@@ -73,7 +74,6 @@ class Seen(Sidecar):
         self.database = database
         self.folder = database.with_name(database.name + "-tidings")
         self.members = self.folder / "members"
-        self.control = 0
 
     def again(self) -> NoReturn:
         """There is no queue to stand in."""
@@ -104,6 +104,10 @@ class NoWriter(Writer):
         raise LogReadOnly(self._path)
 
     def run(self, job: Job, timeout: float | None = None) -> NoReturn:
+        """Refuse it."""
+        raise LogReadOnly(self._path)
+
+    def record(self, draft: Draft) -> NoReturn:
         """Refuse it."""
         raise LogReadOnly(self._path)
 

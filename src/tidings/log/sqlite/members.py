@@ -17,7 +17,7 @@ class Members:
 
     def __init__(self, folder: Path, lease: float) -> None:
         self._folder = folder
-        self._lease = lease
+        self.lease = lease
         self._held: dict[str, int] = {}
         stays_with_parent(self)
 
@@ -36,6 +36,8 @@ class Members:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if path.exists():
                 self._held[member] = descriptor
+                with contextlib.suppress(OSError):  # the disk is full: then it does not say
+                    os.pwrite(descriptor, f"{self.lease:g}".encode(), 0)
                 return member
             os.close(descriptor)  # somebody took it for a dead member's before it was locked
 
@@ -46,14 +48,22 @@ class Members:
             (self._folder / member).unlink(missing_ok=True)
             os.close(descriptor)
 
-    def lost(self, member: str, known: Iterable[str]) -> list[str]:
-        """Touch `member`'s own file, and name those whose process died or has not touched theirs for a lease.
+    @property
+    def is_empty(self) -> bool:
+        """Is there no member of this log's in this process?"""
+        return not self._held
 
-        Those `known` to the ledger without a file are lost too: their log was closed, or the folder is a new one.
-        """
+    def show(self, member: str) -> None:
+        """Touch a member's own file: it works."""
         if member in self._held:
             with contextlib.suppress(OSError):
                 os.utime(self._held[member])
+
+    def lost(self, known: Iterable[str]) -> list[str]:
+        """Those whose process died or has not touched its file for a lease, its own or this log's, whichever is longer.
+
+        Those `known` to the ledger without a file are lost too: their log was closed, or the folder is a new one.
+        """
         names = {name for name in (*known, *os.listdir(self._folder)) if whole(name) not in self._held}
         return [name for name in sorted(names) if self._is_lost(whole(name))]
 
@@ -82,9 +92,11 @@ class Members:
         return self._is_dead(name) or self._is_stalled(name)
 
     def _is_stalled(self, name: str) -> bool:
+        path = self._folder / name
         try:
             # Against the machine's clock, which stamps files: a manual clock moves none.
-            return wall_nanoseconds() - (self._folder / name).stat().st_mtime_ns > self._lease * 1e9
+            silence = (wall_nanoseconds() - path.stat().st_mtime_ns) / 1e9
+            return silence > self.lease and silence > _lease_in(path)  # how often it shows itself goes by its own
         except (FileNotFoundError, PermissionError):
             return False
 
@@ -106,3 +118,11 @@ class Members:
             return True
         finally:
             os.close(descriptor)
+
+
+def _lease_in(path: Path) -> float:
+    """What a member goes by, in seconds; 0 when it does not say, as earlier versions do not, or not to this user."""
+    try:
+        return float(path.read_text())
+    except (ValueError, PermissionError):
+        return 0.0

@@ -21,7 +21,7 @@ CREATE TABLE tidings_epochs(       -- the lives of this log, see position.py
   begins_after INTEGER NOT NULL) STRICT;
 
 CREATE TABLE tidings_events(
-  position INTEGER PRIMARY KEY AUTOINCREMENT,  -- AUTOINCREMENT bears load: without it trimmed numbers are given again
+  position INTEGER PRIMARY KEY,    -- one past the newest, which is therefore never trimmed
   id TEXT NOT NULL,
   source TEXT NOT NULL,
   type TEXT NOT NULL,
@@ -143,8 +143,12 @@ ALTER TABLE tidings_parked ADD COLUMN change INTEGER NOT NULL DEFAULT 1;
 INSERT INTO tidings_meta VALUES ('change', '1');
 """
 
-# Number n brings a file from schema n to n + 1; released ones never change.
-MIGRATIONS = (_TABLES, _GROUPS_AS_THINGS, _TIMERS, _LINEAGE, _CHANGES)
+_OWN_NUMBERS = """
+-- sqlite_sequence is asked no more; a table that was made with AUTOINCREMENT keeps it, for a page more a commit
+"""
+
+# Number n brings a file from schema n to n + 1; what a released one has made of a file goes on being good.
+MIGRATIONS = (_TABLES, _GROUPS_AS_THINGS, _TIMERS, _LINEAGE, _CHANGES, _OWN_NUMBERS)
 
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:
@@ -183,9 +187,9 @@ def add_epoch(connection: sqlite3.Connection, epoch: Epoch) -> None:
 
 
 def tip_of(connection: sqlite3.Connection) -> int:
-    """The highest order given out, 0 when none was; it stays when events are trimmed."""
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'tidings_events'").fetchone()
-    return int(row[0]) if row else 0
+    """The highest order given out, 0 when none was: that of the newest event, which is never trimmed."""
+    row = connection.execute("SELECT max(position) FROM tidings_events").fetchone()
+    return row[0] or 0
 
 
 def counters_of(connection: sqlite3.Connection) -> Counters:

@@ -28,9 +28,11 @@ def _inserts(row: str) -> Statements:
 _INTO_STREAMS = _inserts("(?,?,?,?,?,?,?,?,?,?,?,?,?,?)")
 # Of no stream. For each None, and each bool, `sqlite3` looks for an adapter, which takes longer than binding a text.
 _ALONE = _inserts("(?,?,?,?,?,?,?,NULL,NULL,?,?,?,?,?)")
-_TIP = """
-SELECT seq, (SELECT recorded_at FROM tidings_events WHERE position = seq)
-FROM sqlite_sequence WHERE name = 'tidings_events'"""
+# All of a transaction in one statement: SQLite begins, numbers the row one past the newest, and commits.
+_AT_ONCE = """
+INSERT INTO tidings_events VALUES (NULL, ?, ?, ?, ?, ?, ?, NULL, NULL,
+  max(?, coalesce((SELECT recorded_at FROM tidings_events ORDER BY position DESC LIMIT 1), 0)), ?, ?, ?, ?)"""
+_TIP = "SELECT position, recorded_at FROM tidings_events ORDER BY position DESC LIMIT 1"
 _SET_VERSION = """
 INSERT INTO tidings_streams(stream, version) VALUES (?, ?)
 ON CONFLICT (stream) DO UPDATE SET version = excluded.version"""
@@ -51,7 +53,7 @@ class Session:
         self.is_news = False  # somebody has committed events elsewhere, and asks that the bell be rung for them
         self.first_tip, recorded_at = _tip(connection)
         self.tip = self.first_tip
-        self.recorded_at = max(now, recorded_at or 0, last_recorded_at)
+        self.recorded_at = max(now, recorded_at, last_recorded_at)
         self._alone: list[Any] = []  # the columns of events that are written at the end
         self._in_streams: list[Any] = []
         self._versions: dict[str, int] = {}
@@ -227,5 +229,17 @@ class Session:
         return self.connection.execute(_RECORDED, (draft.id, draft.source)).fetchone()
 
 
-def _tip(connection: sqlite3.Connection) -> tuple[int, int | None]:
-    return connection.execute(_TIP).fetchone() or (0, None)
+def record_at_once(connection: sqlite3.Connection, draft: Draft, now: int) -> int:
+    """Commit one event of no stream, outside any transaction; its order.
+
+    Raises:
+        sqlite3.Error: it was not recorded, or it is not known whether it was.
+    """
+    found_by = (draft.id, draft.source, draft.type, draft.version, draft.slot, draft.key)
+    public = 1 if draft.public else 0
+    done = connection.execute(_AT_ONCE, (*found_by, now, public, draft.envelope, draft.data, draft.checksum))
+    return done.lastrowid or 0
+
+
+def _tip(connection: sqlite3.Connection) -> tuple[int, int]:
+    return connection.execute(_TIP).fetchone() or (0, 0)

@@ -1,6 +1,6 @@
 """The folder beside the database: what processes tell each other outside SQLite.
 
-`lock`     the writers' queue: flock is fair, SQLite's own waiting is not. Its content names the holder.
+`lock`     the writers' queue: an flock wakes who waits, SQLite alone would poll. Its content names the holder.
 `bell`     the head record: epoch, tip, log time, the counters of changes. Written after each commit, never synced.
            Its change wakes readers; a database that ends before it has lost events.
 `reserve`  a megabyte given back to a full disk, so that answers and dead letters can still be recorded.
@@ -26,10 +26,9 @@ from tidings.log.sqlite.forking import stays_with_parent
 
 _HEAD = struct.Struct("<I8sQQQ")  # epoch, mark, tip, recorded_at, control; then a checksum: all an older tidings knows
 _MORE = struct.Struct("<Q")  # timers; then a checksum of both parts, the first one's checksum left out
-_CHECKSUM = struct.Struct("<I")
-_HEAD_SIZE, _WHOLE_SIZE = _HEAD.size + 4, _HEAD.size + 4 + _MORE.size + 4
+_BEHIND_HEAD = struct.Struct("<I8sI")  # the first checksum, the second part, its checksum
+_HEAD_SIZE, _WHOLE_SIZE = _HEAD.size + 4, _HEAD.size + _BEHIND_HEAD.size
 _CLOSED = -1
-_LOCK = struct.Struct("<QQ")
 RESERVE = 1 << 20
 NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs", "afs"}
 
@@ -62,6 +61,7 @@ class Sidecar:
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise LogReadOnly(str(database)) from error
             raise
+        self._signature = os.getpid().to_bytes(8, "little")
         self.counters = Counters()
         self._written = b""  # the head record as this process wrote it last
         self._weight = 0  # what was written since the last checkpoint, by all processes, when the lock was taken
@@ -94,7 +94,7 @@ class Sidecar:
         return True
 
     def lock(self) -> None:
-        """Take the writers' lock; blocks, in the order of asking."""
+        """Take the writers' lock; blocks. Whose turn is next, the kernel decides."""
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._sign()
 
@@ -114,7 +114,7 @@ class Sidecar:
         """
         total = self._weight + weight
         due = total >= limit
-        os.pwrite(self._lock, _LOCK.pack(os.getpid(), 0 if due else total), 0)
+        os.pwrite(self._lock, self._signature + (0 if due else total).to_bytes(8, "little"), 0)
         return due
 
     def read_head(self) -> Head | None:
@@ -132,10 +132,13 @@ class Sidecar:
         """Ring the bell with what was committed. A full disk keeps it silent; the readers' slow look finds the news."""
         first = _HEAD.pack(head.epoch, head.mark.encode(), head.tip, head.recorded_at, head.counters.control)
         more = _MORE.pack(head.counters.timers)
-        whole = first + _checksum(first) + more + _checksum(more, first)
-        with contextlib.suppress(OSError):
+        checksum = crc32(first)
+        whole = first + _BEHIND_HEAD.pack(checksum, more, crc32(more, checksum))
+        try:
             os.pwrite(self._bell, whole, 0)
-            self._written = whole
+        except OSError:
+            return
+        self._written = whole
 
     def fill_reserve(self) -> None:
         """Lay the reserve aside, unless it is there or the disk has no room for it."""
@@ -167,11 +170,11 @@ class Sidecar:
             os.close(bell)
 
     def _sign(self) -> None:
-        raw, pid = os.pread(self._lock, _LOCK.size, 0), os.getpid()
-        signed, self._weight = _LOCK.unpack(raw) if len(raw) == _LOCK.size else (0, 0)
-        if signed != pid:
+        raw = os.pread(self._lock, 16, 0)
+        self._weight = int.from_bytes(raw[8:], "little")
+        if raw[:8] != self._signature:
             with contextlib.suppress(OSError):  # a full disk: who holds the lock is then not told, and that is all
-                os.pwrite(self._lock, pid.to_bytes(8, "little"), 0)
+                os.pwrite(self._lock, self._signature, 0)
 
 
 def head_in(bell: Path) -> Head | None:
@@ -183,17 +186,15 @@ def head_in(bell: Path) -> Head | None:
 
 
 def _head(raw: bytes) -> Head | None:
-    first, more = raw[: _HEAD.size], raw[_HEAD_SIZE : _HEAD_SIZE + _MORE.size]
-    if len(first) < _HEAD.size or raw[_HEAD.size : _HEAD_SIZE] != _checksum(first):
+    first, checksum = raw[: _HEAD.size], crc32(raw[: _HEAD.size])
+    if len(raw) < _HEAD_SIZE or int.from_bytes(raw[_HEAD.size : _HEAD_SIZE], "little") != checksum:
         return None
     epoch, mark, tip, recorded_at, control = _HEAD.unpack(first)
-    is_whole = len(raw) >= _WHOLE_SIZE and raw[_HEAD_SIZE + _MORE.size : _WHOLE_SIZE] == _checksum(more, first)
-    timers = _MORE.unpack(more)[0] if is_whole else 0
+    timers = 0
+    if len(raw) >= _WHOLE_SIZE:
+        _, more, of_both = _BEHIND_HEAD.unpack(raw[_HEAD.size : _WHOLE_SIZE])
+        timers = _MORE.unpack(more)[0] if of_both == crc32(more, checksum) else 0
     return Head(epoch, mark.decode(), tip, recorded_at, Counters(control, timers))
-
-
-def _checksum(part: bytes, before: bytes = b"") -> bytes:
-    return _CHECKSUM.pack(crc32(part, crc32(before)))
 
 
 def _open(path: Path) -> int:

@@ -11,6 +11,7 @@ from tidings.concurrency import DedicatedThread
 from tidings.errors import LogClosed, LogDamaged, UsedAfterFork
 from tidings.log.jobs import Job, Run
 from tidings.log.position import Epoch, Position, order_of
+from tidings.log.record import Draft
 from tidings.log.sqlite.failures import translated
 from tidings.log.sqlite.schema import tip_of
 from tidings.log.sqlite.sidecar import Sidecar
@@ -60,6 +61,10 @@ class Threads:
         """Ask from the reader's thread itself, behind what was asked before; nobody waits for an answer."""
         self._thread.put(lambda: question(self._reader))
 
+    def look_every(self, seconds: float, look: Callable[[sqlite3.Connection], None] | None) -> None:
+        """Ask from the reader's thread itself, again and again; nobody waits for it. None ends it."""
+        self._thread.look_every(seconds, None if look is None else lambda: look(self._reader))
+
     async def write(self, run: Run, *, exclusive: bool = False, essential: bool = False, weight: int = 1) -> Any:
         """Run a job on the writer's thread, in a group commit; returns when it is committed."""
         self.check_open()
@@ -73,6 +78,11 @@ class Threads:
         """Run a job from a plain thread, and block until it is committed, at most `timeout` seconds."""
         self.check_open()
         return self.writer.run(Job(run, weight=weight, plain=True), timeout)
+
+    def record_blocking(self, draft: Draft) -> int | None:
+        """Record one event from a plain thread, as long as nobody else writes; see `Writer.record`."""
+        self.check_open()
+        return self.writer.record(draft)
 
     @contextlib.contextmanager
     def _impatience(self, job: Job) -> Iterator[None]:
@@ -100,6 +110,7 @@ class Threads:
     def refuse(self) -> bool:
         """Take no more questions and jobs; False when that was so before."""
         was_closed, self._closed = self._closed, True
+        self._thread.look_every(0.0, None)
         return not was_closed
 
     def close(self) -> bool:

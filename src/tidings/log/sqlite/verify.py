@@ -30,7 +30,7 @@ SELECT p.group_name, p.position FROM tidings_parked p LEFT JOIN tidings_events e
 WHERE e.position IS NULL ORDER BY 1, 2"""
 _LANES = """
 SELECT group_name, lane, position FROM tidings_lanes
-WHERE position > (SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'tidings_events') ORDER BY 1, 2"""
+WHERE position > (SELECT coalesce(max(position), 0) FROM tidings_events) ORDER BY 1, 2"""
 
 
 def examine(path: Path, *, is_alone: bool = False) -> Generator[Examined, None, None]:

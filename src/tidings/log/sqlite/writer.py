@@ -1,12 +1,13 @@
-"""The writer of a process: one thread, group commit, under a fair lock.
+"""The writer of a process: one thread, group commit, under the lock of all writers.
 
 What is queued when the thread is free goes into one transaction; nothing waits for more to come. A plain thread that
 may block commits by itself when nobody else is writing, which saves it two hops between threads. A job that fails
 before it has written anything fails alone. When one fails later, the transaction is rolled back and its jobs are run
 again, *careful*, each in a transaction of its own: the common case pays nothing for the rare one.
 
-The lock is an flock beside the file, taken before BEGIN: it is fair where SQLite's own waiting is not, and checkpoints
-happen only under it, so that none can race a commit (https://sqlite.org/wal.html#walresetbug).
+The lock is an flock beside the file, taken before BEGIN: the kernel wakes who waits for it, where SQLite's own waiting
+polls, but who has just let go may take it again first. Checkpoints happen only under it, so that none can race a commit
+(https://sqlite.org/wal.html#walresetbug).
 """
 
 import contextlib
@@ -16,7 +17,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from tidings.clock import Clock
 from tidings.concurrency import WRITERS, here
@@ -24,13 +25,14 @@ from tidings.errors import CommitUnknown, DiskFull, HandlingError, LogClosed, Lo
 from tidings.log.bell import Counters
 from tidings.log.jobs import Job, tell
 from tidings.log.position import Epoch
+from tidings.log.record import Draft
 from tidings.log.sqlite.failures import translated
 from tidings.log.sqlite.schema import raise_counters
-from tidings.log.sqlite.session import Session
+from tidings.log.sqlite.session import Session, record_at_once
 from tidings.log.sqlite.sidecar import Head, Sidecar
 
 Hook = Callable[[str], None]
-BUSY_SECONDS = 5.0  # that SQLite waits for writers outside tidings; ours queue at the flock
+Result = TypeVar("Result")
 _MOST_JOBS = 500
 _STUCK_AFTER = 3.0  # seconds without a batch finished, when all has to end
 _CHECKPOINT_WEIGHT = 1000  # about so many pages, of 4 KiB; what is longer makes each flush dearer
@@ -53,7 +55,7 @@ class Writer:
         self._sidecar = sidecar
         self._epoch = epoch
         self.clock = clock
-        self.lock_timeout = lock_timeout  # seconds that anybody waits for somebody else's transaction
+        self.lock_timeout = lock_timeout  # seconds that anybody waits for somebody else's transaction; SQLite, too
         self._on_commit = on_commit
         self._path = str(sidecar.database)
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -74,13 +76,11 @@ class Writer:
         """What an open write transaction on `connection` works with."""
         return Session(connection, self._epoch, int(self.clock.now() * 1e6), self._recorded_at)
 
-    def announce(self, session: Session) -> None:
+    def announce(self, tip: int, recorded_at: int) -> None:
         """Write the head record and ring the bell for what is committed; call it under the writers' lock."""
-        self._sidecar.counters = self._sidecar.heard().latest(self._counters)
-        self._sidecar.write_head(
-            Head(self._epoch.counter, self._epoch.mark, session.tip, session.recorded_at, self._sidecar.counters)
-        )
-        self._on_commit(session.tip)
+        counters = self._sidecar.counters = self._sidecar.heard().latest(self._counters)
+        self._sidecar.write_head(Head(self._epoch.counter, self._epoch.mark, tip, recorded_at, counters))
+        self._on_commit(tip)
 
     def submit(self, job: Job) -> Any:
         """Queue `job`; its future gives what `run` returned once that is committed."""
@@ -97,17 +97,24 @@ class Writer:
         Raises:
             TimeoutError: it was queued for so many seconds; it may yet be committed if it had begun.
         """
-        can_wait = timeout is None or timeout > BUSY_SECONDS
-        if can_wait and self._turn.acquire(blocking=False):
-            try:
-                if not self._closed and self._queue.empty() and self._sidecar.try_lock():
-                    return _given(self._locked([job])[0])
-            finally:
-                self._turn.release()
+        if timeout is None or timeout > self.lock_timeout:
+            outcomes = self._unless_busy(lambda: self._commit([job]))
+            if outcomes is not None:
+                return _given(outcomes[0])
         try:
             return self.submit(job).result(timeout)
         finally:
             job.future.cancel()  # whatever ended the wait: nobody wants it any more
+
+    def record(self, draft: Draft) -> int | None:
+        """Record one event of no stream on the calling thread; its order.
+
+        None when somebody else writes, or when it did not go: to `run` an append then does the same, and tells why.
+
+        Raises:
+            LogLocked: a writer outside tidings has the file.
+        """
+        return self._unless_busy(lambda: self._record(draft))
 
     def refuse_behind(self, job: Job) -> bool:
         """Refuse what is queued while `job` does not come to its end; False when it has, or has not begun."""
@@ -135,6 +142,40 @@ class Writer:
             seen = self._batches
             self._thread.join(_STUCK_AFTER)
         return not self._thread.is_alive()
+
+    def _unless_busy(self, work: Callable[[], Result]) -> Result | None:
+        """Do `work` on this thread under the writers' lock; None when somebody else writes, here or elsewhere."""
+        if not self._turn.acquire(blocking=False):
+            return None
+        try:
+            if self._closed or not self._queue.empty():
+                return None
+            try:
+                return work() if self._sidecar.try_lock() else None
+            finally:  # an interrupt may have come at any step
+                self._roll_back()
+                self._sidecar.unlock()
+        finally:
+            self._turn.release()
+
+    def _record(self, draft: Draft) -> int | None:
+        if self._connection.in_transaction:  # it would be part of what is rolled back; `run` begins by that
+            return None
+        recorded_at = max(int(self.clock.now() * 1e6), self._recorded_at)
+        try:
+            order = record_at_once(self._connection, draft, recorded_at)
+            self.hook("committed")
+            self._recorded_at = recorded_at
+            self.announce(order, recorded_at)
+            self._weigh(1, 1)
+        except sqlite3.Error as error:
+            known = translated(error, self._path)
+            if isinstance(known, LogLocked):
+                raise known from error
+            return None
+        except Exception:  # before the commit or behind it: an append that looks for the id will know
+            return None
+        return order
 
     def _main(self) -> None:
         here.is_awaited_by = WRITERS
@@ -241,7 +282,7 @@ class Writer:
         if not session.writes:
             self._roll_back()
             if session.is_news:
-                self.announce(session)
+                self.announce(session.tip, session.recorded_at)
             return outcomes
         try:
             connection.execute("COMMIT")
@@ -284,10 +325,7 @@ class Writer:
             self.hook("committed")
             self._recorded_at = session.recorded_at
             self._ring(session)
-            grown = session.tip - session.first_tip + session.removed
-            if self._sidecar.add_weight(4 + jobs // 4 + grown // 8, _CHECKPOINT_WEIGHT):
-                self._checkpoint("PASSIVE")
-                self._sidecar.fill_reserve()
+            self._weigh(jobs, session.tip - session.first_tip + session.removed)
         except Exception as error:
             unknown = CommitUnknown(str(error))
             return [each if isinstance(each, BaseException) else unknown for each in outcomes]
@@ -301,7 +339,13 @@ class Writer:
 
     def _ring(self, session: Session) -> None:
         if session.tip > session.first_tip or session.control or session.timers or session.is_news:
-            self.announce(session)
+            self.announce(session.tip, session.recorded_at)
+
+    def _weigh(self, jobs: int, rows: int) -> None:
+        """Count what this commit has added to the `-wal`, and empty that when it is long."""
+        if self._sidecar.add_weight(4 + jobs // 4 + rows // 8, _CHECKPOINT_WEIGHT):
+            self._checkpoint("PASSIVE")
+            self._sidecar.fill_reserve()
 
     def _checkpoint(self, mode: str) -> None:
         with contextlib.suppress(sqlite3.Error):  # a reader in the way: the next one gets further
