@@ -41,7 +41,7 @@ def look(url: str, acknowledged: dict[str, int], before: int) -> int:
     """Is all there that the slowest lane has yet to hear, and all counted? Returns how many were ever trimmed."""
     intact(url)
     ((trimmed,),) = rows(url, "SELECT value FROM tidings_meta WHERE name = 'trimmed'")
-    ((tip,),) = rows(url, "SELECT seq FROM sqlite_sequence WHERE name = 'tidings_events'")
+    ((tip,),) = rows(url, "SELECT max(position) FROM tidings_events")
     ((floor,),) = rows(url, "SELECT min(position) FROM tidings_lanes WHERE group_name = 'bank.hear'")
     kept = {int(str(position)): id for position, id in rows(url, "SELECT position, id FROM tidings_events")}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.crash.programs.coins import CoinPaid, paid
 from tests.crash.programs.talk import say
-from tidings import App
+from tidings import App, Event
 from tidings.testing import History
 
 ACCOUNTS = 5
@@ -56,9 +56,16 @@ class Publisher:
         events = [paid(coin) for coin in coins]
         for coin, event in zip(coins, events, strict=True):
             self._history.attempted(event.id, key=coin.account, sequence=coin.number)
-        await self._app.publish_many(events)
+        if len(events) == 1 and coins[0].number % 2:
+            await asyncio.to_thread(self._from_a_thread, events)
+        else:
+            await self._app.publish_many(events)
         for event in events:
             self._history.acknowledged(event.id)
+
+    def _from_a_thread(self, events: list[Event]) -> None:
+        assert self._app.log.append_blocking is not None
+        self._app.log.append_blocking(events)
 
 
 async def main(url: str, path: str, name: str, count: str, seed: str, largest: str = "1", callers: str = "1") -> None:

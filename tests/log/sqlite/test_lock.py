@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.log.sqlite.stage import event, made, on_writer, recorded
+from tests.log.sqlite.stage import event, made, recorded
 from tidings.errors import LogLocked, UsedAfterFork
 from tidings.log import START
 from tidings.log.sqlite import SqliteLog
@@ -80,9 +80,9 @@ async def test_a_stopped_lock_holder_keeps_nobody_opening_for_ever(path: Path) -
     await log.close()
 
 
-async def test_a_writer_outside_tidings_locks_only_for_a_while(log: SqliteLog, path: Path) -> None:
+async def test_a_writer_outside_tidings_locks_only_for_a_while(path: Path) -> None:
+    log = await SqliteLog.open(path, lock_timeout=0.1)
     outside = await asyncio.to_thread(sqlite3.connect, path, isolation_level=None, check_same_thread=False)
-    await on_writer(log, "PRAGMA busy_timeout = 100")
     try:
         await asyncio.to_thread(outside.execute, "BEGIN IMMEDIATE")
         attempts = [log.append([event(number)]) for number in range(50)]
@@ -90,11 +90,29 @@ async def test_a_writer_outside_tidings_locks_only_for_a_while(log: SqliteLog, p
             outcomes = await asyncio.gather(*attempts, return_exceptions=True)
         await asyncio.to_thread(outside.execute, "ROLLBACK")
         await log.append([event(99)])
+        found = await recorded(log)
     finally:
         await asyncio.to_thread(outside.close)
+        await log.close()
 
     assert {type(outcome) for outcome in outcomes} == {LogLocked}
-    assert await recorded(log) == ["id-99"]
+    assert found == ["id-99"]
+
+
+@pytest.mark.parametrize(("seconds", "milliseconds"), [(60, 60_000), (1e9, 2_000_000_000)])
+async def test_behind_a_writer_outside_tidings_patience_is_as_long_as_was_said(
+    path: Path, seconds: float, milliseconds: int
+) -> None:
+    log = await SqliteLog.open(path, lock_timeout=seconds)
+    patience: list[int] = []
+
+    def look() -> None:
+        patience.extend(log.threads.writer._connection.execute("PRAGMA busy_timeout").fetchone())
+
+    await asyncio.to_thread(look)
+    await log.close()
+
+    assert patience == [milliseconds]
 
 
 def test_a_log_opened_before_a_fork_refuses_the_child(path: Path) -> None:

@@ -15,7 +15,9 @@ from tidings.log.sqlite.patience import lock_within
 from tidings.log.sqlite.schema import add_epoch, epochs, migrate, tip_of
 from tidings.log.sqlite.sidecar import Head, Sidecar
 from tidings.log.sqlite.threads import Threads
-from tidings.log.sqlite.writer import BUSY_SECONDS, Writer
+from tidings.log.sqlite.writer import Writer
+
+_LONGEST = 2_000_000.0  # seconds that SQLite can wait, as it counts milliseconds
 
 
 class Parts(NamedTuple):
@@ -39,7 +41,7 @@ def open_parts(path: Path, clock: Clock, synchronous: str, lock_timeout: float, 
     sidecar = Sidecar(path)
     bell = Bell()
     lock_within(sidecar, lock_timeout)
-    writing, reading, lives = _connections(path, sidecar, synchronous)
+    writing, reading, lives = _connections(path, sidecar, synchronous, lock_timeout)
     sidecar.fill_reserve()
 
     def committed(tip: int) -> None:
@@ -52,18 +54,18 @@ def open_parts(path: Path, clock: Clock, synchronous: str, lock_timeout: float, 
 
 
 def _connections(
-    path: Path, sidecar: Sidecar, synchronous: str
+    path: Path, sidecar: Sidecar, synchronous: str, lock_timeout: float
 ) -> tuple[sqlite3.Connection, sqlite3.Connection, list[Epoch]]:
     """A connection to write with and one to read with, and the lives of the log. Gives the writers' lock back."""
     writing: sqlite3.Connection | None = None
     try:
         try:
-            writing = _connect(path, synchronous)
+            writing = _connect(path, synchronous, lock_timeout)
             migrate(writing, str(path))
             lives = _lives(sidecar, writing, str(path))
         finally:
             sidecar.unlock()
-        reading = _connect(path, synchronous)
+        reading = _connect(path, synchronous, lock_timeout)
         reading.execute("PRAGMA query_only = 1")
     except BaseException as error:
         if writing is not None:
@@ -76,11 +78,12 @@ def _connections(
     return writing, reading, lives
 
 
-def _connect(path: Path, synchronous: str) -> sqlite3.Connection:
+def _connect(path: Path, synchronous: str, patience: float) -> sqlite3.Connection:
     if synchronous.upper() not in ("FULL", "NORMAL", "EXTRA"):
         raise LogError(f"synchronous={synchronous!r} is not a way to keep events: use FULL, NORMAL or EXTRA")
+    patience = min(patience, _LONGEST)  # with writers outside tidings: ours queue at the flock
     connection = sqlite3.connect(
-        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+        path, timeout=patience, isolation_level=None, check_same_thread=False, cached_statements=256
     )
     try:
         connection.execute("PRAGMA journal_mode = WAL")

@@ -7,7 +7,7 @@ from tidings.log.sqlite.sidecar import Sidecar
 
 
 def lock_within(sidecar: Sidecar, seconds: float) -> None:
-    """Take the writers' lock, in the order of asking; when nobody gives it back, close `sidecar`.
+    """Take the writers' lock; when it cannot be had in time, close `sidecar`.
 
     Raises:
         LogLocked: it was not to be had within `seconds`.
