@@ -39,7 +39,7 @@ class Reader:
 
     async def watch(self) -> None:
         def note(statement: str) -> None:
-            self._pages += "FROM tidings_events" in statement
+            self._pages += "FROM tidings_events WHERE position >" in statement
 
         await self.log.threads.read(lambda connection: connection.set_trace_callback(note))
 

@@ -36,7 +36,7 @@ class Feed:
         types: frozenset[str] | None,
         *,
         public: bool = False,
-        limit: int = 1000,
+        limit: int = 2000,
     ) -> None:
         self._log = log
         self._catalog = catalog  # None: whoever reads here wants records as they are
