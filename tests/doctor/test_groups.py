@@ -3,16 +3,21 @@
 import asyncio
 import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.crash.patience import until
 from tests.doctor.conftest import OrderCreated, Patient
+from tests.servers.postgres import PostgresServer
 from tidings import App, Reject, Retry
 from tidings.clock import ManualClock
 from tidings.doctor import Finding
+from tidings.log import open_log
 from tidings.log.group import Group
 
 DIE = """
@@ -44,6 +49,95 @@ def test_dead_letters(patient: Patient) -> None:
     assert found.severity == "warning"
     assert found.what == "dead letters: 1"
     assert "tidings dead list --group orders.ship" in found.cure
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a log that nobody has used yet."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/elsewhere.db"
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.database()
+
+
+def works_off(app: App) -> None:
+    """One order, which its handler gives up."""
+    dead = asyncio.Event()
+
+    @app.on(OrderCreated)
+    async def ship(order: OrderCreated) -> None:
+        dead.set()
+        raise Reject("no stock")
+
+    async def work() -> None:
+        async with app.running():
+            await app.publish(OrderCreated("ada", 1))
+            await dead.wait()
+
+    asyncio.run(work())  # stopping settles what is in hand
+
+
+def test_dead_letters_of_a_log_wherever_it_is(patient: Patient, place: str) -> None:
+    app = App("orders", place)
+    works_off(app)
+
+    found = [each for each in patient.findings(app) if each.subject == "orders.ship"]
+
+    assert [each.what for each in found] == ["dead letters: 1"]
+
+
+def test_a_bus_in_a_log_is_judged_as_any_broker(patient: Patient, place: str) -> None:
+    app = App("orders", broker=place)
+    works_off(app)
+
+    async def forget_nobody() -> None:
+        log = await open_log(place)
+        await log.ledger.join(Group("bills.write"))
+        await log.close()
+
+    asyncio.run(forget_nobody())
+
+    found = {each.subject: each for each in patient.findings(app) if "." in each.subject}
+
+    assert found["orders.ship"].what == "dead letters at the broker: 1"
+    assert found["bills.write"].severity == "note"
+    assert "1 events wait for it at the broker" in found["bills.write"].what
+
+
+def test_an_older_bus_is_left_as_it_is(patient: Patient, tmp_path: Path) -> None:
+    bus = tmp_path / "bus.db"
+    app = App("orders", broker=f"sqlite:///{bus}")
+    works_off(app)
+    with contextlib.closing(sqlite3.connect(bus)) as connection, connection:
+        connection.execute("UPDATE tidings_meta SET value = '1' WHERE name = 'schema'")
+    with contextlib.closing(sqlite3.connect(bus)) as connection:  # the last to close: nothing waits in a -wal
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = bus.read_bytes()
+
+    patient.findings(app)
+
+    assert bus.read_bytes() == before
+
+
+def test_events_that_wait_in_postgres_for_a_group_that_nobody_runs(
+    patient: Patient, postgres_server: PostgresServer
+) -> None:
+    app = App("orders", postgres_server.database())
+
+    @app.on(OrderCreated)
+    async def ship(order: OrderCreated) -> None: ...
+
+    async def work() -> None:
+        async with app.running():
+            pass
+        async with app:
+            await app.publish_many([OrderCreated("ada", number) for number in range(3)])
+
+    asyncio.run(work())
+
+    (found,) = [each for each in patient.findings(app) if each.subject == "orders.ship"]
+
+    assert found.what == "nobody runs it, and it has 3 events of the log before it"
 
 
 def test_a_group_that_paused_itself(patient: Patient) -> None:

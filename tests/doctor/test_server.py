@@ -7,12 +7,14 @@ import msgspec
 import psycopg
 import pytest
 
+from tests.brokers.words import own_name
 from tests.servers.fixtures import require
 from tests.servers.postgres import PostgresServer
 from tidings import App
 from tidings.doctor import Finding, examine, gather
 from tidings.doctor.facts import Facts
 from tidings.log import open_log
+from tidings.log.postgres import inspection
 
 
 @pytest.fixture
@@ -104,3 +106,33 @@ def test_a_newer_schema(url: str) -> None:
     (finding,) = found(url, holders=(), settings={})
 
     assert "its schema is version 99" in finding.what
+
+
+def test_who_may_not_read_the_tables_is_told_so(url: str, postgres_server: PostgresServer) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute(f"CREATE ROLE {(stranger := own_name())} LOGIN")
+
+    (finding,) = [
+        each
+        for each in examine(gather(App("orders", url.replace("tidings@", f"{stranger}@"))))
+        if each.subject != "orders"
+    ]
+
+    assert finding.severity == "error"
+    assert "permission denied" in finding.what
+
+
+def test_a_setting_that_is_no_number_is_told(url: str) -> None:
+    findings = examine(gather(App("orders", f"{url}?lease=soon")))
+
+    assert any("soon" in each.what for each in findings)
+
+
+def test_a_lock_on_the_tables_is_no_end_of_the_doctor(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "_ANSWER_WITHIN", 0.3)
+    with psycopg.connect(url) as holder:
+        holder.execute("LOCK TABLE tidings.groups IN ACCESS EXCLUSIVE MODE")
+
+        findings = examine(gather(App("orders", url)))
+
+    assert any("the server has not answered for 0.3 s" in each.what for each in findings)

@@ -7,6 +7,7 @@ import msgspec
 
 from tidings import App
 from tidings.brokers import Broker, Difference, Standing, Wanted, connect
+from tidings.brokers.log import LogBroker
 from tidings.errors import BrokerUnreachable, ConfigurationError, TidingsError
 from tidings.handling.direct import check_direct
 from tidings.log.open import is_log
@@ -32,15 +33,15 @@ class Carrier(msgspec.Struct, frozen=True):
 
 
 async def examined(app: App | None, url: str | None) -> Carrier | None:
-    """Look at the broker at `url`, an application's if there is one; None when it is no server, or none that could be.
+    """Look at the broker at `url`, an application's if there is one; None when there is none, or none that could be.
 
     Of a broker alone all groups are looked at, as nobody says which are whose.
     """
-    if url is None or is_log(url):
+    if url is None or url.startswith("memory:"):
         return None
     try:
         wanted = app.wanted() if app is not None else Wanted(())
-        broker = await connect(url, channels=app.channels if app is not None else None)
+        broker = await _connected(url, app)
     except TidingsError:
         return None  # told as what is wrong with the contracts, or the address
     refusals = list(_refusals(app, broker)) if app is not None else []
@@ -56,6 +57,12 @@ async def examined(app: App | None, url: str | None) -> Carrier | None:
     finally:
         await broker.close()
     return msgspec.structs.replace(seen, refusals=refusals)
+
+
+async def _connected(url: str, app: App | None) -> Broker:
+    if is_log(url):
+        return LogBroker(url, is_for_reading=True)
+    return await connect(url, channels=app.channels if app is not None else None)
 
 
 async def _seen(broker: Broker, wanted: Wanted, *, knows_ours: bool) -> Carrier:

@@ -8,7 +8,7 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from glob import iglob
 from pathlib import Path
 from typing import NamedTuple
@@ -61,7 +61,7 @@ class Facts(msgspec.Struct, frozen=True):
     url: str | None
     broker: str | None
     broker_trouble: TidingsError | None  # why it cannot be one
-    carrier: Carrier | None  # what was seen of it, where it is a server
+    carrier: Carrier | None  # what was seen of it
     files: tuple[File, ...]
     servers: tuple[ServerInspection, ...]  # logs in Postgres
     variables: Mapping[str, str]
@@ -91,6 +91,8 @@ def gather(
     log, broker = (app.log_url, app.broker_url) if app is not None else _log_or_broker(url)
     paths = {"log": path_of(log), "broker": path_of(broker)}
     files = [_file(role, path, usage, mounts) for role, path in paths.items() if path is not None]
+    servers = tuple(look(each, role) for each, role in _servers(log, broker).items())
+    may_look = broker is None or not is_log(broker) or _is_sound(files, servers)
     return Facts(
         app=app,
         name=name,
@@ -98,9 +100,9 @@ def gather(
         url=log,
         broker=broker,
         broker_trouble=asyncio.run(_refusal(broker)) if broker is not None else None,
-        carrier=asyncio.run(examined(app, broker)),
+        carrier=asyncio.run(examined(app, broker)) if may_look else None,
         files=tuple(files),
-        servers=tuple(look(each) for each in dict.fromkeys((log, broker)) if each is not None and is_ours(each)),
+        servers=servers,
         variables=dict(variables),
         is_named=is_named,
         configured=configured,
@@ -112,6 +114,20 @@ def gather(
 def _log_or_broker(url: str | None) -> tuple[str | None, str | None]:
     """Which of them a bare URL is."""
     return (url, None) if url is None or is_log(url) else (None, url)
+
+
+def _servers(log: str | None, broker: str | None) -> dict[str, str]:
+    """The logs in Postgres, and what each is used as; one that is both is looked at as the log."""
+    roles = {"broker": broker, "log": log}
+    return {url: role for role, url in roles.items() if url is not None and is_ours(url)}
+
+
+def _is_sound(files: Sequence[File], servers: Sequence[ServerInspection]) -> bool:
+    """May a log that is the bus be looked into as one? An older one would be brought up to date by that."""
+    inside = [file.inside for file in files if file.role == "broker"]
+    return all(
+        each is not None and each.trouble is None and 0 < each.schema == each.known for each in (*inside, *servers)
+    )
 
 
 async def _refusal(url: str) -> TidingsError | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from tidings.doctor.facts import Facts
 from tidings.doctor.finding import Finding, error, note, warning
 from tidings.log.group import LANES
-from tidings.log.sqlite.inspection import GroupSight
+from tidings.log.relational.sighting import GroupSight
 
 _LATE = 5.0  # seconds a retry may be overdue; whoever runs the group is soon there
 
@@ -90,10 +90,13 @@ def members_left_behind(facts: Facts) -> Iterable[Finding]:
 
 
 def _groups(facts: Facts) -> Iterator[GroupSight]:
-    """The groups of the log. Those of a bus belong to other services too."""
+    """The groups of the log. Those of a bus, which belong to other services too, are judged as any broker's."""
     for file in facts.files:
         if file.role == "log" and file.inside is not None:
             yield from file.inside.groups
+    for server in facts.servers:
+        if server.role == "log":
+            yield from server.groups
 
 
 def _strangers(facts: Facts) -> Iterator[GroupSight]:

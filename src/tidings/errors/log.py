@@ -124,11 +124,14 @@ class NewerSchema(LogError):
 
 
 class LogReadOnly(LogError):
-    """The log is open for reading only: `path`."""
+    """The log is open for reading only: `path`; `reason` is what the server said, where it is one that refuses."""
 
-    def __init__(self, path: str | None = None) -> None:
+    def __init__(self, path: str | None = None, reason: str | None = None) -> None:
         self.path = path
-        super().__init__(f"{_log(path)} is read-only: grant write access to the file and its folder, or only read")
+        advice = "grant write access to the file and its folder, or only read"
+        if reason is not None:
+            advice = f"the server says {reason!r}; grant the role its schema and tables, or name a server that writes"
+        super().__init__(f"{_log(path)} is read-only: {advice}")
 
 
 class LogClosed(LogError):

@@ -17,7 +17,7 @@ def translated(error: psycopg.Error, place: str) -> LogError:
     if state in ("53100", "53200"):
         return DiskFull(place)
     if state in _READ_ONLY:
-        return LogReadOnly(place)
+        return LogReadOnly(place, said[0] if said else state)
     if state in _BUSY:
         return LogLocked(None, place)
     if state in _DAMAGED:

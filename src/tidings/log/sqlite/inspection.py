@@ -17,6 +17,7 @@ from tidings.errors import LogDamaged, LogError
 from tidings.log.balance import whole
 from tidings.log.position import Epoch, Position
 from tidings.log.record import Record, damaged, envelope_of
+from tidings.log.relational.sighting import GroupSight, sights
 from tidings.log.sqlite.failures import translated
 from tidings.log.sqlite.schema import MIGRATIONS, epochs, tip_of
 from tidings.log.sqlite.sidecar import Head, head_in
@@ -29,30 +30,6 @@ _RECORDS = """
 SELECT position, type, version, data, checksum, slot, recorded_at, stream, stream_version, envelope
 FROM tidings_events ORDER BY position {order} LIMIT ?"""
 _RECENT = "SELECT DISTINCT type FROM (SELECT type FROM tidings_events ORDER BY position {order} LIMIT ?)"
-_GROUPS = """
-SELECT g.name, g.patterns, g.state,
-  (SELECT min(position) FROM tidings_lanes WHERE group_name = g.name),
-  (SELECT count(*) FROM tidings_parked WHERE group_name = g.name AND state = 'blocked'),
-  (SELECT count(*) FROM tidings_parked WHERE group_name = g.name AND state = 'dead'),
-  (SELECT count(DISTINCT key) FROM tidings_parked WHERE group_name = g.name AND state = 'blocked'),
-  (SELECT min(due) FROM tidings_parked WHERE group_name = g.name AND state = 'retry'),
-  (SELECT group_concat(member) FROM tidings_members WHERE group_name = g.name)
-FROM tidings_groups g WHERE g.patterns != '[]' ORDER BY g.name"""
-
-
-class GroupSight(msgspec.Struct, frozen=True):
-    """A group as the file has it."""
-
-    name: str
-    patterns: tuple[str, ...]
-    state: str
-    lag: int
-    blocked: int
-    dead: int
-    keys: int  # that have events waiting
-    next_retry: float | None  # seconds since 1970 UTC
-    members: tuple[str, ...]  # alive
-    parts: int  # readers of those members; each takes lanes for itself
 
 
 class Inspection(msgspec.Struct, frozen=True):
@@ -159,7 +136,7 @@ def _read(connection: sqlite3.Connection, seen: Inspection, members: Path) -> In
         newest=newest[0] / 1e6 if newest else None,
         broken=_broken(connection, life),
         types=frozenset(row[0] for order in ("ASC", "DESC") for row in _both_ends(connection, _RECENT, order, _TYPES)),
-        groups=tuple(_group(row, tip, alive) for row in connection.execute(_GROUPS)),
+        groups=sights(connection, lambda order: tip - order, alive.__contains__),
         gone=gone,
         lost=max(head.tip - tip, 0) if head is not None and head.epoch >= life.counter else 0,
     )
@@ -184,25 +161,6 @@ def _is_sound(record: Record) -> bool:
     except (LogDamaged, msgspec.DecodeError):
         return False
     return True
-
-
-def _group(
-    row: tuple[str, str, str, int, int, int, int, float | None, str | None], tip: int, alive: set[str]
-) -> GroupSight:
-    name, patterns, state, position, blocked, dead, keys, due, members = row
-    parts = [each for each in (members or "").split(",") if whole(each) in alive]
-    return GroupSight(
-        name,
-        tuple(msgspec.json.decode(patterns)),
-        state,
-        tip - position,
-        blocked,
-        dead,
-        keys,
-        due,
-        tuple(sorted({whole(each) for each in parts})),
-        len(parts),
-    )
 
 
 def _members(connection: sqlite3.Connection, folder: Path) -> tuple[set[str], tuple[str, ...]]:
