@@ -65,6 +65,29 @@ def test_groups_of_both_are_listed_and_told_apart(tidings: Tidings, ids: dict[st
     assert "no group 'orders.x'" in tidings("groups", "list", "orders.x").stderr
 
 
+def test_run_says_how_many_groups_hear_what(begin: Begin, folder: Path) -> None:
+    begin("run", "shop:app")
+    told = "orders: 1 group on sqlite:///orders.db, 1 group on sqlite:///bus.db\n"
+    until(lambda: told in (folder / "output").read_text(), "it says what it runs")
+
+
+def test_a_direct_group_is_forgotten_by_the_broker_and_has_no_place_to_stop_at(
+    tidings: Tidings, ids: dict[str, str]
+) -> None:
+    for words in (("pause", "orders.watch"), ("resume", "orders.watch"), ("reset", "orders.watch", "--to", "latest")):
+        told = tidings("groups", *words)
+        assert told.returncode == 1
+        assert "orders.watch hears the broker directly" in told.stderr
+
+    told = tidings("groups", "delete", "orders.watch", "orders.*", "--yes")
+    assert told.stdout.splitlines()[-1] == "orders.watch is forgotten"
+    assert "orders.ship is forgotten" in told.stdout
+    assert rows_of(tidings("dead", "list")) == []
+    again = tidings("groups", "delete", "orders.watch", "--yes")
+    assert again.returncode == 1
+    assert "there is no group 'orders.watch'" in again.stderr
+
+
 def test_dead_letters_of_both_are_listed_shown_and_decided_where_they_are(
     tidings: Tidings, ids: dict[str, str]
 ) -> None:

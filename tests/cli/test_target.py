@@ -112,3 +112,22 @@ def test_a_log_in_memory_is_refused_because_no_other_process_sees_it(tidings: Ti
 
     assert told.returncode == 1
     assert "lives inside its own process" in told.stderr
+
+
+def test_what_cannot_be_imported_is_told_with_the_line_that_failed(tidings: Tidings, folder: Path) -> None:
+    (folder / "settings.py").write_text("PRICES = {}\nVAT = PRICES['vat']\n")
+    (folder / "books.py").write_text(f"import settings\n{APP}")
+
+    told = tidings("groups", "--app", "books:app")
+
+    assert told.returncode == 1
+    assert "books could not be imported (KeyError: 'vat', in settings.py, line 2): correct it" in told.stderr
+
+
+def test_a_file_that_is_no_python_is_told_with_its_one_line(tidings: Tidings, folder: Path) -> None:
+    (folder / "settings.py").write_text("PRICES = {}\nVAT = (\n")
+    (folder / "books.py").write_text(f"import settings\n{APP}")
+
+    told = tidings("groups", "--app", "books:app")
+
+    assert "'(' was never closed (settings.py, line 2)): correct it" in told.stderr

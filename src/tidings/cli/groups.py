@@ -1,7 +1,7 @@
 """`tidings groups`: who reads, how far behind and why, and what operators do about it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, Any
 
 import typer
@@ -92,7 +92,10 @@ def delete(
     app: AppOption = None,
     url: UrlOption = None,
 ) -> None:
-    """Forget groups that no application has any more, with all they have set aside."""
+    """Forget groups that no application has any more, with all they have set aside.
+
+    Patterns are of the log's groups; one that hears a broker directly beside a log goes by its whole name.
+    """
     from tidings.cli.asking import confirm
 
     if not yes:
@@ -101,15 +104,20 @@ def delete(
         print(f"{name} is forgotten")
 
 
-def _forgotten(names: list[str], app: str | None, url: str | None, *, force: bool) -> Any:
+def _forgotten(names: list[str], app: str | None, url: str | None, *, force: bool) -> Iterator[str]:
+    from tidings.cli.on_broker import forget
     from tidings.cli.target import find
 
     target = find(app, url)
     if target.is_broker:
-        from tidings.cli.on_broker import forget
-
-        return forget(target, names)
-    return _call(app, url, lambda groups: groups.delete(*names, force=force))
+        yield from forget(target, names)
+        return
+    direct = [name for name in names if name in target.direct]
+    others = [name for name in names if name not in target.direct]
+    if others:
+        yield from _call(app, url, lambda groups: groups.delete(*others, force=force))
+    if direct:
+        yield from forget(target.at_broker, direct)
 
 
 def _list(names: list[str], app: str | None, url: str | None, *, as_json: bool, header: bool, watch: bool) -> None:

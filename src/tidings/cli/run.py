@@ -2,7 +2,7 @@
 
 import asyncio
 from importlib.util import find_spec
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,10 +19,8 @@ def run(
 
     A worker that crashes is started again. A second signal ends all at once.
     """
-    from tidings.cli.output import counted
     from tidings.cli.supervision import Supervisor
     from tidings.cli.target import find_app
-    from tidings.cli.words import without_password
     from tidings.errors import ConfigurationError, MissingExtra
 
     found, name = find_app(application or app)
@@ -35,7 +33,17 @@ def run(
         raise ConfigurationError(
             f"{name} has its log in memory, which {workers} processes cannot share: use sqlite:///"
         )
-    place = without_password(found.log_url or found.broker_url)
-    print(f"{found.name}: {counted(len(found.subscriptions), 'group')} on {place}", flush=True)
+    print(f"{found.name}: {_groups_of(found)}", flush=True)
     code = asyncio.run(Supervisor(name, workers, drain=found.drain, watches=reload).run())
     raise typer.Exit(code)
+
+
+def _groups_of(app: Any) -> str:
+    """How many hear what."""
+    from tidings.cli.output import counted
+    from tidings.cli.words import without_password
+
+    at_broker = sum(each.direct for each in app.subscriptions) if app.log_url else len(app.subscriptions)
+    counts = ((app.log_url, len(app.subscriptions) - at_broker), (app.broker_url, at_broker))
+    told = [f"{counted(count, 'group')} on {without_password(url)}" for url, count in counts if count]
+    return ", ".join(told) or f"no group on {without_password(app.log_url or app.broker_url)}"

@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 import tomllib
+import traceback
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from types import ModuleType
@@ -186,14 +187,27 @@ def _imported(module: str, name: str) -> ModuleType:
     except TidingsError:
         raise
     except Exception as error:
-        advice = "correct it, or the name; --debug shows where"
+        advice = "correct it, or the name; --debug shows how it came to that"
         if isinstance(error, ModuleNotFoundError) and module.startswith(f"{error.name}."):
             raise ConfigurationError(f"there is no module {error.name!r} in {Path.cwd()}: correct the name") from None
         if isinstance(error, ModuleNotFoundError) and error.name == module:
             raise ConfigurationError(_no_module(module)) from None
         raise ConfigurationError(
-            f"{module} could not be imported ({type(error).__name__}: {error}): {advice}"
+            f"{module} could not be imported ({type(error).__name__}: {error}{_line_of(error)}): {advice}"
         ) from error
+
+
+def _line_of(error: Exception) -> str:
+    """The last line that failed in a file of the user's below here; a syntax error tells it itself."""
+    if isinstance(error, SyntaxError):
+        return ""
+    files = [(Path(each.filename), each.lineno) for each in traceback.extract_tb(error.__traceback__)]
+    lines = [
+        (file.relative_to(Path.cwd()), line)
+        for file, line in files
+        if file.is_relative_to(Path.cwd()) and not file.is_relative_to(sys.prefix)
+    ]
+    return f", in {lines[-1][0]}, line {lines[-1][1]}" if lines else ""
 
 
 def _no_module(module: str) -> str:

@@ -15,6 +15,9 @@ from tidings.log.group import GroupStatus, Report
 from tidings.log.places import count, position
 from tidings.log.position import Position, order_in
 
+_DIRECT = (
+    "{} hears the broker directly, and has no place in the log to stop at or to move: end the processes that run it"
+)
 Looked = Callable[[int, int], None]  # how many were looked at so far, of how many in all
 
 
@@ -129,7 +132,8 @@ class Groups:
         for name in names:
             found = _matching(name, there)
             if not found:
-                raise ConfigurationError(_unknown(name, there))
+                known = self._subscriptions.get(name)
+                raise ConfigurationError(_DIRECT.format(name) if known and known.direct else _unknown(name, there))
             chosen |= {each: there[each] for each in found}
         return list(chosen.values())
 
