@@ -1,11 +1,18 @@
 """Members of a group on MQTT: one that is slow, and one that was too slow."""
 
+import asyncio
+
 import pytest
 
 from tests.brokers.words import insisting, joined, own_name, url_of
 from tests.servers.mosquitto import MosquittoServer
 from tidings.brokers import connect
-from tidings.errors import Fenced
+from tidings.brokers.channels import PARTITIONS
+from tidings.brokers.mqtt.dialing import Life
+from tidings.brokers.mqtt.link import Link
+from tidings.brokers.mqtt.part import Part
+from tidings.brokers.mqtt.settings import settings_of
+from tidings.errors import BrokerUnreachable, Fenced
 from tidings.testing.broker_conformance.words import ids_of, new_events, take_arrivals, within
 
 
@@ -29,6 +36,45 @@ async def test_a_member_that_is_slow_keeps_what_it_has_in_hand_and_others_get_th
     assert not set(theirs) & set(ids_of(each.event for each in held))
     await broker.close()
     await other.close()
+
+
+async def test_a_session_that_is_being_given_back_when_its_member_ends_keeps_no_connection(
+    mosquitto_server: MosquittoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(url_of(mosquitto_server, prefix=own_name(), session=1))
+    part = Part(settings, Life(own_name(), expiry=60), lambda place, message: None, lambda part, failure: None)
+    asked = asyncio.Event()
+
+    async def never_answered(link: Link) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Link, "flush", never_answered)
+    await part.open()
+    leaving = asyncio.create_task(part.leave())
+    await asked.wait()
+    leaving.cancel()
+    await asyncio.wait([leaving])
+
+    assert part._link.failure is not None
+
+
+async def test_who_leaves_a_server_that_does_not_answer_waits_for_it_once(
+    mosquitto_server: MosquittoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = await connect(url_of(mosquitto_server, prefix=own_name()))
+    waited: list[str] = []
+
+    async def silence(link: Link, *asked: object) -> None:
+        waited.append("for an answer")
+        raise BrokerUnreachable("mqtt://host", "no answer within 5 s")
+
+    async with broker.subscribe(["order:*"], group="g"):
+        monkeypatch.setattr(Link, "flush", silence)  # of all sessions at a time
+        monkeypatch.setattr(Link, "send", silence)
+
+    assert len(waited) == PARTITIONS
+    await broker.close()
 
 
 async def test_what_was_another_members_meanwhile_is_not_settled(mosquitto_server: MosquittoServer) -> None:

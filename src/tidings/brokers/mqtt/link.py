@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE: Final = {"SessionExpiryInterval": 0}
 _GRANTED: Final = 2  # the highest answer to a subscription that is not a refusal
+_UNHEARD: Final = "nothing"  # a topic that no session has a filter for
 _STRETCH: Final = 200  # messages read before others have their turn
 
 
@@ -45,7 +46,7 @@ class Link:
         self._listen()
         self._loop = asyncio.get_running_loop()
         self._greeted: asyncio.Future[bool] = self._loop.create_future()
-        self._granting: dict[int, asyncio.Future[None]] = {}
+        self._answering: dict[int, asyncio.Future[None]] = {}
         self._ended = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._tells = True
@@ -54,24 +55,28 @@ class Link:
         self.failure: BrokerUnreachable | None = None
 
     async def open(self) -> bool:
-        """Connect; did the session exist?
+        """Connect; did the session exist? Whoever is cancelled here leaves no connection behind.
 
         Raises:
             BrokerUnreachable: nobody answered in time, or the server let nobody in.
             ConfigurationError: a file that the URL names cannot be read.
         """
-        dialing = asyncio.ensure_future(asyncio.to_thread(dial, self._paho, self._client, self._settings, self._life))
+        # No task, which the end of the loop would cancel while its thread goes on to connect.
+        dialing = self._loop.run_in_executor(None, dial, self._paho, self._client, self._settings, self._life)
+        is_handed_over = False  # to whoever called, who may be cancelled when it is there already
         try:
             async with asyncio.timeout(self._settings.timeout):
                 await asyncio.shield(dialing)
                 self._attach()
-                return await self._greeted
+                existed = await self._greeted
+            is_handed_over = True
+            return existed
         except TimeoutError:
             raise self._silent() from None
         except (OSError, ValueError) as error:
             raise self._unreachable(why(error, self._settings.address)) from None
         finally:
-            if not self._is_open:
+            if not is_handed_over:
                 dialing.add_done_callback(self._hang_up)
 
     async def subscribe(self, filters: Sequence[str], *, retained: int, number: int = 0) -> None:
@@ -83,16 +88,7 @@ class Link:
         properties = properties_of(self._paho, "SUBSCRIBE", {"SubscriptionIdentifier": number} if number else {})
         options = self._paho.SubscribeOptions(qos=1, retainHandling=retained)
         _, mid = self._client.subscribe([(each, options) for each in filters], properties=properties)
-        if mid is None or self.failure:
-            raise self.failure or self._unreachable("the connection was lost")
-        granted = self._granting[mid] = self._loop.create_future()
-        try:
-            async with asyncio.timeout(self._settings.timeout):
-                await granted
-        except TimeoutError:
-            raise self._silent() from None
-        finally:
-            self._granting.pop(mid, None)
+        await self._answer(mid)
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
         """Returns when the server has acknowledged all.
@@ -121,15 +117,26 @@ class Link:
                 self._client.ack(mid, 1)
             self._write()
 
+    async def flush(self) -> None:
+        """Returns when the server has read all that it was told, as it answers in order: acknowledgements included.
+
+        Raises:
+            BrokerError: it did not answer in time.
+        """
+        _, mid = self._client.unsubscribe(self._settings.prefix + _UNHEARD) if self._is_open else (0, None)
+        await self._answer(mid)
+
     async def leave(self, *, forgets: bool = False) -> None:
         """Say goodbye, after all acknowledgements; the session stays as long as it was told to, or `forgets` all."""
         self._tells = False
-        if self.failure is None and self._is_open:
-            self._client.disconnect(properties=properties_of(self._paho, "DISCONNECT", _AT_ONCE if forgets else {}))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.timeout):
-                    await self._ended.wait()
-        self.cut()
+        try:
+            if self.failure is None and self._is_open:
+                self._client.disconnect(properties=properties_of(self._paho, "DISCONNECT", _AT_ONCE if forgets else {}))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._settings.timeout):
+                        await self._ended.wait()
+        finally:
+            self.cut()
 
     def cut(self) -> None:
         """End the connection without a word, as when a process ends."""
@@ -140,10 +147,24 @@ class Link:
     def _is_open(self) -> bool:
         return self._greeted.done() and not self._greeted.cancelled() and self._greeted.exception() is None
 
+    async def _answer(self, mid: int | None) -> None:
+        """Wait for what the server says to this."""
+        if mid is None or self.failure:
+            raise self.failure or self._unreachable("the connection was lost")
+        answer = self._answering[mid] = self._loop.create_future()
+        try:
+            async with asyncio.timeout(self._settings.timeout):
+                await answer
+        except TimeoutError:
+            raise self._silent() from None
+        finally:
+            self._answering.pop(mid, None)
+
     def _listen(self) -> None:
         client = self._client
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_message, client.on_subscribe = self._on_message, self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
         client.on_publish = lambda client, data, mid, reason, properties: self._outlet.answer(mid, reason)
 
     def _attach(self) -> None:
@@ -208,13 +229,18 @@ class Link:
         self._heard(message)
 
     def _on_subscribe(self, client: "Client", data: object, mid: int, reasons: Sequence[Any], properties: Any) -> None:
-        granted = self._granting.get(mid)
+        answer = self._answering.get(mid)
         refused = [str(each) for each in reasons if each.value > _GRANTED]
-        if granted is not None and not granted.done():
+        if answer is not None and not answer.done():
             if refused:
-                granted.set_exception(BrokerError(f"{self._settings.url} refused a subscription: {refused[0]}"))
+                answer.set_exception(BrokerError(f"{self._settings.url} refused a subscription: {refused[0]}"))
             else:
-                granted.set_result(None)
+                answer.set_result(None)
+
+    def _on_unsubscribe(
+        self, client: "Client", data: object, mid: int, reasons: Sequence[Any], properties: Any
+    ) -> None:
+        self._on_subscribe(client, data, mid, (), properties)  # that there was nothing is no refusal
 
     def _on_disconnect(self, client: "Client", data: object, flags: Any, reason: Any, properties: Any) -> None:
         self._end(self._unreachable(f"the connection was lost ({reason})"))
@@ -227,7 +253,7 @@ class Link:
         tells = self._tells and self._is_open
         if self._timer is not None:
             self._timer.cancel()
-        futures: list[asyncio.Future[Any]] = [self._greeted, *self._granting.values()]
+        futures: list[asyncio.Future[Any]] = [self._greeted, *self._answering.values()]
         for future in futures:
             if not future.done():
                 future.set_exception(failure)

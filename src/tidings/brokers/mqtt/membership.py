@@ -90,10 +90,11 @@ class Membership:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        await asyncio.gather(*(part.leave() for part in self._parts.values()))
-        with contextlib.suppress(BrokerError):  # the server does it
-            await self._link.send([Outgoing(self._topic, b"", retain=True)])
-        await self._link.leave()
+        answered = await asyncio.gather(*(part.leave() for part in self._parts.values()))
+        if all(answered):
+            with contextlib.suppress(BrokerError):  # without goodbye, the server takes what it has said away
+                await self._link.send([Outgoing(self._topic, b"", retain=True)])
+                await self._link.leave()
 
     def cut(self) -> None:
         """End as if the process had ended."""
@@ -143,7 +144,7 @@ class Membership:
         leaving = [self._parts.pop(number) for number in done]
         for number in done:
             del self._released[number]
-        await asyncio.gather(*(part.leave() for part in leaving))
+        await asyncio.gather(*(part.leave() for part in leaving))  # each ends its connection, also when cancelled
 
     async def _take(self, numbers: set[int]) -> None:
         opening: dict[int, Part] = {}

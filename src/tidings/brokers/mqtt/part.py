@@ -14,7 +14,7 @@ from tidings.brokers.mqtt.dialing import Life
 from tidings.brokers.mqtt.link import Link
 from tidings.brokers.mqtt.names import is_ours
 from tidings.brokers.mqtt.settings import Settings
-from tidings.errors import BrokerUnreachable
+from tidings.errors import BrokerError, BrokerUnreachable
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
@@ -50,6 +50,7 @@ class Part:
         lost: "Callable[[Part, BrokerUnreachable], None]",
     ) -> None:
         self._settings = settings
+        self._lasts = life.expiry > 0
         self._heard = heard
         self._lost = lost
         self._places: deque[Place] = deque()
@@ -96,10 +97,23 @@ class Part:
         """What was handed over and is not settled."""
         return [place for place in self._places if place.in_hand and not place.settled]
 
-    async def leave(self) -> None:
-        """Let go of the session, which others may have now."""
+    async def leave(self) -> bool:
+        """Let go of the session, which others may have once the server knows all that is settled.
+
+        A server may read its connections in turn, a packet at a time: who takes a session over by a new connection is
+        then heard before the acknowledgements that wait in the old one. Returns whether the server answered; where it
+        did not, some of what is settled may come again.
+        """
         self.is_over = self.is_leaving = True
-        await self._link.leave()
+        try:
+            if self._lasts:
+                await self._link.flush()
+            await self._link.leave()
+        except BrokerError:
+            return False
+        finally:
+            self._link.cut()
+        return True
 
     def cut(self) -> None:
         """Let go of it without a word."""

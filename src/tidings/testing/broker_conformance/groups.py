@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tidings.brokers import Broker, Capabilities
+from tidings.brokers import Broker, Capabilities, Inbox
 from tidings.testing.broker_conformance.words import (
     Connect,
     arrived_ids,
@@ -10,6 +10,7 @@ from tidings.testing.broker_conformance.words import (
     new_event,
     new_events,
     take,
+    take_arrivals,
     take_until_marked,
     within,
 )
@@ -74,6 +75,44 @@ async def test_a_group_that_does_not_get_on_holds_up_no_other(connect: Connect, 
         await take(slow, ["id-0"], settles=False, at_most=1)
 
         assert set(ids_of(await take(fast, ids_of(events)))) == set(ids_of(events))
+
+
+async def test_what_is_settled_does_not_come_again_to_a_member_that_joins(
+    connect: Connect, capabilities: Capabilities
+) -> None:
+    if not capabilities.groups:
+        return
+    before, after = new_events(0, 800), new_events(800, 1000)  # settled by one while the other joins, and then new
+    broker, other, seen, everything = await connect(), await connect(), set[str](), asyncio.Event()
+
+    async def receive(inbox: Inbox) -> None:
+        while True:
+            arrivals = await inbox.receive()
+            assert arrivals, "receive() has returned no event, and has to wait for one"
+            seen.update(arrived_ids(arrivals))
+            await inbox.settle(arrivals)
+            if seen >= set(ids_of(after)):
+                everything.set()
+
+    async with broker.subscribe(["**"], group="g", prefetch=len(before)) as first:
+        await broker.publish(before)
+        held = await take_arrivals(first, ids_of(before))
+        async with other.subscribe(["**"], group="g") as second:
+            tasks = [asyncio.ensure_future(everything.wait()), asyncio.ensure_future(receive(second))]
+            try:
+                await first.settle(held)
+                tasks.append(asyncio.ensure_future(receive(first)))
+                await broker.publish(after)
+                async with within("the receipt of what came later", lambda: len(seen)):
+                    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                    for task in done:
+                        task.result()
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+
+    assert not seen & set(ids_of(before))
 
 
 async def test_members_that_come_and_go_lose_nothing(connect: Connect, capabilities: Capabilities) -> None:
