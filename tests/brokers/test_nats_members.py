@@ -9,6 +9,7 @@ from tests.brokers.another import nats_client
 from tests.brokers.words import own_name, received_of, until, url_of
 from tests.servers.nats import NatsServer
 from tidings.brokers import Broker, Inbox, connect
+from tidings.brokers.nats import membership
 from tidings.brokers.nats.consumers import AGAIN
 from tidings.brokers.nats.inbox import GroupInbox
 from tidings.errors import Fenced
@@ -49,6 +50,21 @@ async def test_partitions_are_shared_out_evenly_and_handed_over_when_a_member_le
             await owned_by(second, 2)
             await owned_by(first, 2)
         await owned_by(first, 4)
+
+
+async def test_who_has_what_comes_again_has_no_partition_less(
+    nats_server: NatsServer, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = iter(("b", "a"))  # who comes first in the order of names has its turn before the others
+    monkeypatch.setattr(membership, "new_id", lambda: next(names))
+    broker = await connect(url_of(nats_server, prefix=prefix, partitions=2, session=1))
+    await broker.publish([Event(source="shop", type="order:created")])
+    async with broker.subscribe(["**"], group="g") as first:
+        await owned_by(first, 2)
+        async with broker.subscribe(["**"], group="g") as second:
+            await owned_by(second, 1)
+            await owned_by(first, 1)
+    await broker.close()
 
 
 async def drain(inbox: Inbox, got: list[str]) -> None:

@@ -64,14 +64,17 @@ class Membership:
         return not all(map(self.owns, self.mine))
 
     def wanted(self, partitions: dict[str, int]) -> set[Place]:
-        """What it should own next: its turn at each of the channels that the same members hear."""
+        """What it should own next: its turn at each of the channels that the same members hear.
+
+        What the group has again is nearly always empty: it is dealt out apart, and takes no partition's place.
+        """
         alive = self._alive()
-        shared: dict[tuple[str, ...], list[Place]] = {}
+        shared: dict[tuple[bool, tuple[str, ...]], list[Place]] = {}
         for channel, count in sorted(partitions.items()):
             hearing = tuple(sorted(member for member, hears in alive.items() if _hears(hears, channel)))
-            shared.setdefault(hearing, []).extend((channel, number) for number in range(count))
+            shared.setdefault((channel == AGAIN, hearing), []).extend((channel, number) for number in range(count))
         wanted: set[Place] = set()
-        for hearing, places in shared.items():
+        for (_, hearing), places in shared.items():
             owners = {number: self._living_owner(place, alive) for number, place in enumerate(places)}
             wanted.update(places[number] for number in turns(owners, hearing, self.member))
         return wanted
