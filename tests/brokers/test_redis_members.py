@@ -14,6 +14,7 @@ from tests.brokers.crew import Crew
 from tests.brokers.words import going_on, numbered, own_name, received_of, url_of
 from tests.servers.redis import RedisServer
 from tidings.brokers import Broker, connect
+from tidings.brokers.redis.inbox import StreamInbox
 from tidings.errors import Fenced
 from tidings.events import Event
 from tidings.testing.broker_conformance.words import arrived_ids, ids_of, within
@@ -74,6 +75,23 @@ async def test_partitions_are_shared_out_evenly_and_handed_over_when_a_member_le
             async with going_on(broker):
                 await shared_out(redis_server, prefix, [1, 1, 2])
         await shared_out(redis_server, prefix, [4])
+
+
+async def test_more_is_asked_for_unasked_behind_a_full_batch_alone(broker: Broker) -> None:
+    """Behind another one nothing lies ready, and what came is to be handled first."""
+    await broker.publish([Event(id=str(n), source="shop", type="order:created", key="k") for n in range(30)])
+    async with broker.subscribe(["**"], group="g") as inbox, within("all of them"):
+        assert isinstance(inbox, StreamInbox)
+        got = arrived_ids(await inbox.receive(10))
+        assert (len(got), inbox.is_asking) == (10, True)
+        while len(got) < 30:
+            got += arrived_ids(await inbox.receive(10))
+        for number in (30, 31):
+            await broker.publish([Event(id=str(number), source="shop", type="order:created", key="k")])
+            got += arrived_ids(await inbox.receive(10))
+            assert not inbox.is_asking
+
+    assert got == [str(number) for number in range(32)]
 
 
 async def test_who_was_taken_for_dead_settles_nothing_and_is_handed_nothing_more(

@@ -10,8 +10,9 @@ import pytest
 from tests.handling.direct.stage import letters, orders
 from tests.handling.stage import BOUND, Heard, OrderCreated
 from tidings import App, Retry
-from tidings.brokers import Broker
+from tidings.brokers import Arrival, Broker
 from tidings.brokers.channels import PARTITIONS, partition_of
+from tidings.brokers.log_inbox import LogInbox
 
 
 async def test_keys_keep_their_order_and_slow_ones_hold_up_no_other(broker: Broker, url: str) -> None:
@@ -83,3 +84,30 @@ async def test_a_plain_handler_that_overruns_keeps_its_key(broker: Broker, url: 
         [letter] = await letters(broker, 1)
 
     assert letter.event.id == "id-0"
+
+
+@pytest.mark.parametrize(("count", "expected"), [(3, ["handled", "asked"]), (40, ["asked", "handled"])])
+async def test_a_few_are_handled_before_more_is_asked_for_and_behind_many_more_is_asked_for_first(
+    broker: Broker, url: str, monkeypatch: pytest.MonkeyPatch, count: int, expected: list[str]
+) -> None:
+    """What came alone would only be held up; the server need not wait for the handlers of many."""
+    app, steps, handled = App("shop", broker=url), list[str](), Heard[int]()
+    receive = LogInbox.receive
+
+    async def noted(self: LogInbox, at_most: int = 500) -> list[Arrival]:
+        steps.append("asked")
+        return await receive(self, at_most)
+
+    monkeypatch.setattr(LogInbox, "receive", noted)
+
+    @app.on(OrderCreated)
+    async def note(order: OrderCreated) -> None:
+        if "handled" not in steps:
+            steps.append("handled")
+        handled.note(order.order_id)
+
+    await broker.publish(orders(*range(count)))
+    async with app.running():
+        await handled.reach(count)
+
+    assert steps[1:3] == expected

@@ -42,6 +42,8 @@ class StreamInbox(Receiving):
         self._group = group
         self._again = keys.again(group)
         self._guard = keys.guard(self.membership.member)
+        self._last: tuple[int, list[str]] = 0, []  # how many were asked of which streams the last time,
+        self._question = b""  # and the command
         self._looks: list[Part] = []  # parts that the question on its way looks for unsettled entries of
         self._rung = asyncio.Event()  # somebody rang, or a part can be let go of
         self._life: asyncio.Task[None] | None = None
@@ -115,14 +117,19 @@ class StreamInbox(Receiving):
             count = self.count(at_most, len(self._looks))
             return [command for part in self._looks for command in self._claiming(part, count)]
         self.membership.read = frozenset(ready)
-        names = [self._guard, *(part.key for part in ready)]
-        how = ("COUNT", self.count(at_most, len(ready)), "BLOCK", int(BLOCK * 1000))
-        return [packed("XREADGROUP", "GROUP", self._group, CONSUMER, *how, "STREAMS", *names, *(">" for _ in names))]
+        names = [self._guard, *[part.key for part in ready]]
+        wanted = (self.count(at_most, len(ready)), names)
+        if wanted != self._last:  # the same is asked again and again
+            how = ("COUNT", wanted[0], "BLOCK", int(BLOCK * 1000))
+            past = [">"] * len(names)
+            self._question = packed("XREADGROUP", "GROUP", self._group, CONSUMER, *how, "STREAMS", *names, *past)
+            self._last = wanted
+        return [self._question]
 
     def understand(self, answers: list[Any]) -> None:
         """Entries; or that the guard is gone, and the member with it."""
         self.membership.read = frozenset()
-        if any(part.is_leaving for part in self.membership.parts.values()):
+        if self.membership.is_leaving:
             self._rung.set()
         for answer in answers:
             if isinstance(answer, Exception) and str(answer).startswith(("NOGROUP", "UNBLOCKED")):
@@ -163,7 +170,8 @@ class StreamInbox(Receiving):
             entries += [[id, None] for id in (removed[0] if removed else [])]
             entries = [entry for entry in entries if entry[0] not in part.open]
             part.attempts.update((id, times + 1) for id, _, _, times in pending)
-            found.append((part, sorted(entries, key=_by_id)))
+            if entries:
+                found.append((part, sorted(entries, key=_by_id)))
         self.add(found)
 
     def _acknowledging(self, part: Part, ids: list[bytes]) -> list[bytes]:

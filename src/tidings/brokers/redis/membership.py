@@ -67,6 +67,14 @@ class Membership:
         return asyncio.get_running_loop().time() < self._until
 
     @property
+    def is_leaving(self) -> bool:
+        """Is there something that it is about to let go of?"""
+        for part in self.parts.values():  # noqa: SIM110  # before each event: any() takes three times as long
+            if part.is_leaving:
+                return True
+        return False
+
+    @property
     def ready(self) -> list[Part]:
         """What may be read."""
         return [part for part in self.parts.values() if not part.is_leaving]

@@ -20,7 +20,8 @@ _CHUNKS: Final = 8  # times what is wanted is the most that one call may bring, 
 class Receiving(ABC):
     """An inbox on a connection of its own. What is asked there is answered into `waiting`, whoever receives it.
 
-    So a `receive` that is cancelled takes nothing with it, and while a batch is worked on the next one comes.
+    So a `receive` that is cancelled takes nothing with it, and while a full batch is worked on the next one comes.
+    Behind one that is not full nothing lies ready: it is handed over before more is asked for.
     """
 
     def __init__(self, link: Link, patterns: Sequence[str], prefetch: int, entries: Entries) -> None:
@@ -34,6 +35,8 @@ class Receiving(ABC):
         self._failure: Exception | None = None
         self._answered = asyncio.Event()  # something came, or ended
         self._active = 1  # how many streams had something the last time
+        self._count = 1  # entries that were asked of each
+        self._is_behind = False  # did one have as many? Then there is more, and the server need not wait for handlers
 
     def may_hand_over(self) -> bool:
         """Is what waits here still for this inbox to hand over?"""
@@ -59,7 +62,7 @@ class Receiving(ABC):
             self._answered.clear()
             room = min(at_most, self._prefetch - self.open)
             arrivals = self._take(room) if room > 0 and self.may_hand_over() else []
-            if not self.waiting and not self.is_asking:
+            if not self.waiting and not self.is_asking and (self._is_behind or not arrivals):
                 self._ask(min(at_most, self._prefetch))
             if arrivals:
                 return arrivals
@@ -78,12 +81,16 @@ class Receiving(ABC):
 
     def count(self, at_most: int, streams: int) -> int:
         """How many entries to ask of each stream, so that those which have some fill what is wanted."""
-        return max(1, min(at_most // self._active, _CHUNKS * at_most // max(streams, 1)))
+        self._count = max(1, min(at_most // self._active, _CHUNKS * at_most // max(streams, 1)))
+        return self._count
 
     def add(self, found: Sequence[tuple[Part, list[Any]]]) -> None:
         """Entries that came, of each stream."""
-        self._active = max(1, sum(1 for _, entries in found if entries))
+        self._active = max(1, len(found))
+        self._is_behind = False
         for part, entries in found:
+            if len(entries) >= self._count:
+                self._is_behind = True
             if not part.is_leaving:
                 self.waiting.add(part, entries)
 

@@ -24,6 +24,7 @@ from tidings.handling.trouble import Trouble
 
 _MOST_LANES = 8  # in one process; with more concurrency each handles several keys at a time
 _PREFETCH = 1000
+_FEW = 16  # events that came alone: to ask for more would only hold them up
 
 
 class DirectReader:
@@ -134,6 +135,8 @@ class DirectReader:
                 lanes[0].add(items)
             else:
                 _deal(items, lanes)
+            if len(items) <= _FEW:
+                await asyncio.sleep(0)  # they are handled before more is asked for; behind many the next ones come
 
     def _new_lanes(self, inbox: Inbox, arrivals: Arrivals, done: Acknowledging) -> list[Lane]:
         subscription, concurrency = self.subscription, self.subscription.policy.concurrency
