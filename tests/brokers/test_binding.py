@@ -38,6 +38,13 @@ def test_an_event_is_the_same_there_and_back(attributes: dict[str, Any]) -> None
     assert there_and_back(event) == event
 
 
+def test_each_event_has_its_own_time_whichever_was_written_before() -> None:
+    times = [datetime(2001, 2, 3, 4, 5, second, tzinfo=UTC) for second in (6, 7, 6)]
+    events = [Event(source="shop", type="order:created", time=time) for time in (*times, times[0], times[0])]
+
+    assert [there_and_back(event).time for event in events] == [event.time for event in events]
+
+
 @pytest.mark.parametrize(
     ("headers", "told"),
     [

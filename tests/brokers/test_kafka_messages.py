@@ -18,6 +18,7 @@ from tests.servers.kafka import KafkaServer
 from tidings import Broker, Event
 from tidings.brokers import Arrival, Channels, Wanted, connect
 from tidings.brokers.foreign import UNREADABLE, json_decoder
+from tidings.brokers.kafka.library import reader
 from tidings.brokers.kafka.names import again_topic_of, channel_of, dead_topic_of, topic_of
 from tidings.brokers.kafka.settings import settings_of
 from tidings.errors import ConfigurationError, EventRefused, MissingExtra, NotSupported
@@ -326,8 +327,12 @@ def test_passwords_are_never_shown_and_settings_are_checked() -> None:
             settings_of(f"kafka://host?{wrong}")
 
 
-async def test_without_its_library_the_line_that_installs_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
+@pytest.mark.parametrize("library", ["confluent_kafka", "aiokafka"])
+async def test_without_its_library_the_line_that_installs_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    reader.cache_clear()
 
     with pytest.raises(MissingExtra, match=r"pip install 'tidings\[kafka\]'"):
         await connect("kafka://host")

@@ -194,6 +194,19 @@ class HandsOverTwice(Honest):
         return Receiving(inbox, lambda events: [*events, *events[:1]])
 
 
+class RepeatsForWhoJoins(Honest):
+    had: ClassVar[list[Arrival]] = []
+
+    def inbox(self, inbox: Inbox) -> Any:
+        before = [*self.had]  # by others
+
+        def with_before(arrivals: list[Arrival]) -> list[Arrival]:
+            self.had.extend(arrivals)
+            return [*before, *arrivals]
+
+        return Receiving(inbox, with_before)
+
+
 class SettlesOnReceipt(Honest):
     def inbox(self, inbox: Inbox) -> Any:
         class Careless(Receiving):
@@ -420,6 +433,7 @@ LIES: list[tuple[type[Honest], Callable[..., Any]]] = [
     (SettlesOnReceipt, suite.test_what_was_not_settled_comes_again_when_its_member_left),
     (SettlesOnReceipt, suite.test_what_was_not_settled_goes_to_others_when_its_member_died),
     (NeverSettles, suite.test_what_was_settled_never_comes_again),
+    (RepeatsForWhoJoins, suite.test_what_is_settled_does_not_come_again_to_a_member_that_joins),
     (SettlesAllUpToTheLast, suite.test_what_is_settled_out_of_order_costs_nothing_that_is_not),
     (HandsOverTooMuch, suite.test_no_more_is_unsettled_than_was_agreed),
     (HandsOverAgainAtOnce, suite.test_an_event_can_be_had_again_later),

@@ -104,6 +104,7 @@ def test_a_whole_event_is_made_once() -> None:
         {"ce_id": ""},
         {"ce_id": "x" * 256},
         {"ce_id": "a\nb"},
+        {"ce_id": "a b"},
         {"ce_partitionkey": "kunde-ä"},
         {"ce_time": "yesterday"},
         {"ce_time": "2026-01-01T00:00:00"},

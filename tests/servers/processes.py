@@ -83,7 +83,10 @@ class Session:
         members = self.members()
         for process in members:
             _send(process, signal.SIGSTOP)
-        _wait(lambda: all(_status(process) == psutil.STATUS_STOPPED for process in members), "it did not stop")
+        # One that was just ending stays a zombie, as who would bury it stands still.
+        _wait(
+            lambda: not any(_lives(each) and _status(each) != psutil.STATUS_STOPPED for each in members), "it runs on"
+        )
 
     def resume(self) -> None:
         """SIGCONT."""

@@ -42,6 +42,7 @@ class Binding:
         self._time = prefix + "time"
         self.attributes = {prefix + theirs: ours for theirs, ours in _TEXTS}
         self.attributes |= {self._version: "version", self._time: "time", self._specversion: "specversion"}
+        self._moment: tuple[datetime | None, str] = None, ""  # the last one written
         self._texts = [(ours, prefix + theirs) for theirs, ours in _TEXTS[3:]]
 
     def headers(self, event: Event) -> dict[str, str]:
@@ -56,7 +57,7 @@ class Binding:
         if event.version != 1:
             headers[self._version] = str(event.version)
         if event.time is not None:
-            headers[self._time] = event.time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+            headers[self._time] = self._written(event.time)
         for ours, name in self._texts:
             value = getattr(event, ours)
             if value is not None:
@@ -64,6 +65,14 @@ class Binding:
         if event.headers:
             headers |= self._extensions(event.headers)
         return headers
+
+    def _written(self, moment: datetime) -> str:
+        """The time as text; events made in one millisecond share the object, and so this too."""
+        known, text = self._moment
+        if known is not moment:
+            text = moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+            self._moment = moment, text
+        return text
 
     def is_event(self, headers: Iterable[str]) -> bool:
         """Do these headers speak of a CloudEvent?"""

@@ -48,9 +48,11 @@ class Noticing:
             return None
         own = shape.own(values)
         try:
-            texts = own if type(own[0]) is str else tuple(map(bytes.decode, own))
-            said = "".join(texts)
+            said = " ".join(own) if type(own[0]) is str else b" ".join(own).decode()  # at once: each alone costs more
+            texts = said.split(" ")
             is_plain = len(said) <= ENOUGH and said.isascii() and said.isprintable() and "" not in texts
+            if len(texts) != len(own):  # there is a space in one
+                return None
             time = None if shape.time is None else fromisoformat(texts[shape.time])
             if not is_plain or (time is not None and time.tzinfo is None):
                 return None

@@ -13,7 +13,7 @@ from tidings.brokers.kafka.failures import closing_told
 from tidings.brokers.kafka.groups import standings
 from tidings.brokers.kafka.inbox import KafkaInbox
 from tidings.brokers.kafka.letters import again_of, letter_of, read_letters, resolution_of
-from tidings.brokers.kafka.library import client
+from tidings.brokers.kafka.library import client, reader
 from tidings.brokers.kafka.membership import Membership
 from tidings.brokers.kafka.names import DEAD, again_topic_of, channel_of, dead_topic_of, topic_of
 from tidings.brokers.kafka.outlet import Outlet, TopicGone
@@ -34,6 +34,7 @@ class KafkaBroker:
 
     def __init__(self, url: str, *, clock: Clock | None = None, channels: Channels | None = None) -> None:
         client()  # or its absence is said at once
+        reader()
         self._settings = settings_of(url)
         self.url = self._settings.url
         self.capabilities = Capabilities(
@@ -57,7 +58,8 @@ class KafkaBroker:
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Returns when every in-sync copy of each partition has them."""
-        await self._send([self._wire.outgoing(event, self._topic(event.type)) for event in events])
+        topics = {name: self._topic(name) for name in {event.type for event in events}}
+        await self._send([self._wire.outgoing(event, topics[event.type]) for event in events])
 
     @contextlib.asynccontextmanager
     async def subscribe(

@@ -22,6 +22,11 @@ PASSING: Final = frozenset(
 )  # told of commits, while a group is shared out
 SHUT_OUT: Final = frozenset({"_ALL_BROKERS_DOWN", "_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED"})
 TOO_LARGE: Final = frozenset({"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE", "INVALID_MSG_SIZE"})
+MOVED: Final = frozenset(
+    """NOT_LEADER_FOR_PARTITION LEADER_NOT_AVAILABLE REPLICA_NOT_AVAILABLE UNKNOWN_TOPIC_OR_PART FENCED_LEADER_EPOCH
+    UNKNOWN_LEADER_EPOCH KAFKA_STORAGE_ERROR OFFSET_NOT_AVAILABLE BROKER_NOT_AVAILABLE""".split()
+)  # told of a fetch, while another server becomes the one to ask
+UNSURE: Final = frozenset({"REQUEST_TIMED_OUT", "NETWORK_EXCEPTION", "UNKNOWN"})  # likewise, if it is over soon
 UNKNOWN_TOPIC: Final = frozenset({"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"})
 
 _AROUND: Final = re.compile(r"^\S+/\w+: (?=\w)| \(after \d+ms in state \w+\)")  # whom it is about, and when

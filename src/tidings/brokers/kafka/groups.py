@@ -7,8 +7,9 @@ from typing import Any
 
 from tidings.brokers.interface import Standing
 from tidings.brokers.kafka.library import client
+from tidings.brokers.kafka.progress import Place
 from tidings.brokers.kafka.settings import Settings
-from tidings.brokers.kafka.topics import Place, Topics
+from tidings.brokers.kafka.topics import Topics
 
 
 async def standings(topics: Topics, settings: Settings, dead: Counter[str]) -> list[Standing]:

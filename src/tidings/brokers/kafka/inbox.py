@@ -11,7 +11,7 @@ from tidings.errors import BrokerUnreachable, NotSupported
 from tidings.events import PatternSet
 
 Bury = Callable[[Arrival, str, str], Awaitable[None]]
-_LOOK = 1.0  # seconds between looks at whether the thread that reads still gets on
+_LOOK = 1.0  # seconds between looks at whether the thread of its group still gets on
 
 
 class KafkaInbox:

@@ -1,4 +1,4 @@
-"""`Membership`: how an inbox's reader joins a group, or begins to listen without one, and how it leaves."""
+"""`Membership`: how an inbox joins a group, or begins to listen without one, and how it leaves."""
 
 import asyncio
 import contextlib
@@ -8,10 +8,11 @@ from functools import partial
 from typing import TypeVar
 
 from tidings.brokers.kafka.failures import closing_told, error_in, failure
+from tidings.brokers.kafka.fetching import Fetching
 from tidings.brokers.kafka.library import client
 from tidings.brokers.kafka.names import again_topic_of, channel_of
-from tidings.brokers.kafka.reading import Own, Reading
 from tidings.brokers.kafka.settings import Settings
+from tidings.brokers.kafka.sharing import Own, Sharing
 from tidings.brokers.kafka.topics import Topics
 from tidings.brokers.kafka.tray import Tray
 from tidings.concurrency import DedicatedThread
@@ -31,13 +32,14 @@ class Membership:
         expected = None if heard is None or self._again is None else heard | {self._again}
         self.tray = Tray()
         own = Own(self._again, min(heard)) if heard and self._again is not None else None
-        self._reading = Reading(settings, self.tray, group, self._choose, expected=expected, own=own)
+        self._sharing = Sharing(settings, self.tray, group, self._choose, expected=expected, own=own)
         self._thread: DedicatedThread | None = None
         self._done: asyncio.Future[None] | None = None
+        self._fetching: asyncio.Task[None] | None = None
         self._is_leaving = False
 
     async def join(self, start: str) -> None:
-        """Begin to read; where a new group begins is known when this returns.
+        """Begin; where a new group begins is known when this returns.
 
         Raises:
             BrokerError: it failed, or nobody answered.
@@ -56,9 +58,12 @@ class Membership:
         if thread is None or self._is_leaving:
             return
         self._is_leaving = True
-        self._reading.close()
-        done = self._done or thread.call(self._reading.end)
+        self._sharing.close()
+        done = self._done or thread.call(self._sharing.end)
         thread.close(wait=False)  # it ends after that, also when nobody has the time to wait for it
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.wait([self._fetching])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.timeout):
                 await asyncio.shield(done)
@@ -67,20 +72,21 @@ class Membership:
         listening = f"{self._settings.prefix}listening.{uuid.uuid4().hex}"
         name = listening if self._group is None else self._settings.prefix + self._group
         client()
-        await thread.call(partial(self._reading.open, name))
+        await thread.call(partial(self._sharing.open, name))
         if self._again is None:
             ends = await self._ends()
-            await self._call(partial(self._reading.begin, list(ends.items())))
+            await self._call(partial(self._sharing.begin, list(ends.items())))
         else:
             await self._topics.exist({self._again, *(self._heard or ())})
             if start == "latest":
                 await self._begin_at_the_end(self._again)
-        self._done = thread.call(self._reading.run)
+        self._done = thread.call(self._sharing.run)
+        self._fetching = asyncio.create_task(Fetching(self._settings, self._topics, self.tray).run())
 
     async def _begin_at_the_end(self, again: str) -> None:
-        if not await self._call(partial(self._reading.is_known, again)):
+        if not await self._call(partial(self._sharing.is_known, again)):
             ends = await self._ends()
-            await self._call(partial(self._reading.record, [*ends.items(), ((again, 0), 0)]))
+            await self._call(partial(self._sharing.record, [*ends.items(), ((again, 0), 0)]))
 
     async def _ends(self) -> dict[tuple[str, int], int]:
         known = await self._topics.all()

@@ -5,19 +5,32 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import confluent_kafka
 
+    from tidings.brokers.kafka.received import Received
+
+
+Place = tuple[str, int]  # a topic and a partition
+
 
 class Progress:
     """One partition, while it is this member's. Offsets are settled in any order, the lowest open one is committed."""
 
-    __slots__ = ("committed", "is_ours", "open", "partition", "position", "topic")
+    __slots__ = ("committed", "fetched", "is_ours", "open", "partition", "place", "position", "topic")
 
     def __init__(self, topic: str, partition: int, committed: int) -> None:
+        self.place = topic, partition
         self.topic = topic
         self.partition = partition
+        self.fetched = committed  # behind the last one that has come
         self.committed = committed
         self.position = committed  # behind the last one handed over
         self.open: dict[int, None] = {}  # rising, as they are handed over
         self.is_ours = True
+
+    def hand_over(self, messages: "list[Received]") -> None:
+        """These are open until they are settled."""
+        if messages:
+            self.open.update(dict.fromkeys([each.offset for each in messages]))
+            self.position = messages[-1].offset + 1
 
     @property
     def low(self) -> int:

@@ -1,10 +1,8 @@
-"""A message as it came, taken out of the client's object: so many of those would keep the garbage collector busy."""
+"""A message as it came, taken out of what its client made of it."""
 
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-
-from tidings.brokers.kafka.progress import Progress
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
@@ -34,17 +32,16 @@ class Received(msgspec.Struct, gc=False):
         return [(name, value if isinstance(value, bytes) else b"") for name, value in pairs]
 
 
-def received(message: "Message", progress: Progress | None = None) -> Received:
+def received(message: "Message") -> Received:
     """What a message says."""
     headers: Any = message.headers()
-    names, values = zip(*headers) if headers else ((), ())  # noqa: B905  # they are pairs, and to check costs a third
+    names, values = zip(*headers) if headers else ((), ())  # noqa: B905
     return Received(
-        progress.topic if progress is not None else str(message.topic()),
+        message.topic() or "",
         message.partition() or 0,
         message.offset() or 0,
         message.key(),
         message.value() or b"",
         names,
         values,
-        progress,
     )

@@ -15,10 +15,8 @@ from tidings.errors import ConfigurationError
 
 _LEGAL = re.compile(r"[A-Za-z0-9._-]{0,100}")
 _OVERHEAD: Final = 40_000  # bytes for the headers of a message, and for the reasons of a dead letter
-_QUEUED: Final = 16_384  # kilobytes that the client fetches ahead
-_WAIT: Final = (
-    100  # milliseconds that a fetch may wait for more; whatever else is asked on its connection waits behind it
-)
+_QUEUED: Final = 16_384  # kilobytes that the client fetches ahead, where dead letters are read
+_WAIT: Final = 100  # milliseconds that it waits for more of them
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -74,6 +72,18 @@ class Settings(msgspec.Struct, frozen=True):
             "fetch.queue.backoff.ms": 20,
             "queued.max.messages.kbytes": _QUEUED,
             "message.max.bytes": self.max_size + _OVERHEAD,
+        }
+
+    def source(self, waiting: float) -> dict[str, Any]:
+        """For who fetches from one server, with the other client library; an answer may wait for so many seconds."""
+        address, security = self.address, self._security()
+        return {
+            "client_id": "tidings",
+            "request_timeout_ms": _milliseconds(self.timeout + waiting),
+            "security_protocol": security["security.protocol"],
+            "sasl_mechanism": security.get("sasl.mechanism"),
+            "sasl_plain_username": address.user or None,
+            "sasl_plain_password": address.password if address.user else None,
         }
 
     def admin(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The topics of a Kafka: which there are, how far they reach, and making those that are missing."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Final
@@ -9,12 +10,13 @@ from tidings.brokers.interface import Difference
 from tidings.brokers.kafka.failures import UNKNOWN_TOPIC, Whispers, closing_told, error_in, failure
 from tidings.brokers.kafka.library import administration, client, made
 from tidings.brokers.kafka.names import AGAIN, DEAD
+from tidings.brokers.kafka.progress import Place
 from tidings.brokers.kafka.settings import Settings
+from tidings.brokers.kafka.source import Server
 from tidings.brokers.reaching import encryption
 from tidings.concurrency import DedicatedThread
 from tidings.errors import BrokerUnreachable, ConfigurationError
 
-Place = tuple[str, int]  # a topic and a partition
 _COMPACT: Final = {"cleanup.policy": "compact"}
 _FOR_EVER: Final = "-1"
 
@@ -55,10 +57,35 @@ class Topics:
         found = await self._metadata()
         return {name: len(each.partitions) for name, each in found.topics.items()}
 
+    async def leaders(self, topics: Iterable[str]) -> dict[Place, Server]:
+        """Which server each partition of these is to be asked for; none for those that nobody leads just now.
+
+        It is asked without the thread, in which publishing and dead letters may wait for a server that is away.
+
+        Raises:
+            BrokerError: nobody answered.
+        """
+        wanted = client().TopicCollection(sorted(topics))
+        asked = self.admin.describe_topics(wanted, request_timeout=self._settings.timeout)
+        found: dict[Place, Server] = {}
+        for topic, future in asked.items():
+            with contextlib.suppress(Gone):
+                for it in (await self.answer(future, "asking who leads")).partitions:
+                    if it.leader is not None and it.leader.host:
+                        found[topic, it.id] = Server(it.leader.id, it.leader.host, it.leader.port)
+        return found
+
+    async def beginnings(self, places: Iterable[Place]) -> dict[Place, int]:
+        """The offset of the first message that each partition still has; none for those that are gone."""
+        return await self._offsets(places, administration().OffsetSpec.earliest())
+
     async def ends(self, places: Iterable[Place]) -> dict[Place, int]:
         """The offset that the next message of each partition will have; none for those that are gone."""
-        admin, kafka = administration(), client()
-        wanted = {kafka.TopicPartition(*place): admin.OffsetSpec.latest() for place in places}
+        return await self._offsets(places, administration().OffsetSpec.latest())
+
+    async def _offsets(self, places: Iterable[Place], which: Any) -> dict[Place, int]:
+        kafka = client()
+        wanted = {kafka.TopicPartition(*place): which for place in places}
         if not wanted:
             return {}
         asked = self.admin.list_offsets(wanted, request_timeout=self._settings.timeout)

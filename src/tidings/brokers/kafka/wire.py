@@ -5,6 +5,7 @@ headers beside its own that tell where it came from and why it was given up.
 """
 
 import contextlib
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -18,9 +19,8 @@ from tidings.brokers.kafka.settings import Settings
 from tidings.brokers.noticing import Noticing
 from tidings.errors import InvalidEvent
 from tidings.events import Event
-from tidings.events.envelope import JSON
 
-Headers = list[tuple[str, bytes]]
+Headers = Sequence[tuple[str, str | bytes]]  # the client writes text down itself, up to a NUL; events have none
 OWN: Final = "tidings_"  # what our own headers begin with; they are no attributes of the event
 GROUP: Final = OWN + "group"
 REASON: Final = OWN + "reason"
@@ -31,7 +31,6 @@ PLACE: Final = OWN + "place"
 KEY: Final = OWN + "key"
 _PREFIX: Final = "ce_"
 _STRUCTURED: Final = "application/cloudevents"
-_JSON: Final = (CONTENT_TYPE, JSON.encode())
 
 
 class Outgoing(msgspec.Struct, gc=False):
@@ -59,8 +58,7 @@ class Wire:
         Raises:
             InvalidEvent: its data cannot be written.
         """
-        headers: Headers = [(name, text.encode()) for name, text in self._binding.headers(event).items()]
-        headers.append(_JSON if event.content_type == JSON else (CONTENT_TYPE, event.content_type.encode()))
+        headers = [*self._binding.headers(event).items(), (CONTENT_TYPE, event.content_type)]
         key = event.key or event.stream
         return Outgoing(topic, None if key is None else key.encode(), payload(event), headers, event.id)
 

@@ -1,7 +1,7 @@
-"""`Reading`: the thread in which an inbox's consumer lives; nobody else touches it.
+"""`Sharing`: the thread in which a member has its part in a group, with a client that nobody else touches.
 
-It reads ahead into a bounded buffer, commits when something was settled, follows the group's partitions as they come
-and go, looks for new channels, and asks for a sign of life when nothing came for a while.
+It follows the group's partitions as they come and go, commits when something was settled, looks for new channels, and
+asks for a sign of life when nothing came for a while. What is in the partitions it leaves to `Fetching`.
 """
 
 import contextlib
@@ -17,15 +17,14 @@ from tidings.brokers.kafka.tray import Tray
 from tidings.errors import BrokerError, Fenced, TidingsError
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+    from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-_IDLE: Final = 0.05  # seconds of one wait for messages; nothing but a message ends it early
-_BUSY: Final = 0.003  # likewise, while a settlement may come any moment
-_FULL: Final = 0.5  # seconds without room after which fetching is paused, so that the group can still move partitions
+_IDLE: Final = 0.05  # seconds between looks at what the group does; a commit that is asked for ends a wait
+_BUSY: Final = 0.003  # seconds between looks at what is still being worked on
 _COURTESY: Final = 1.0  # seconds that a partition waits for what is being worked on, before it is given away
-_STEADY: Final = 0.5  # seconds after which what is settled is committed unasked, and after which it is quiet
+_STEADY: Final = 0.5  # seconds after which what is settled is committed unasked
 _SOON: Final = 0.1  # seconds until a topic that was made is seen
-_REST: Final = 0.02  # seconds between commits: nothing is received while one is under way
+_REST: Final = 0.02  # seconds between commits: what is settled meanwhile goes together
 _AGAIN: Final = 0.02  # seconds between tries of a commit while the group moves partitions
 
 
@@ -43,8 +42,8 @@ class Own(NamedTuple):
     beside: str
 
 
-class Reading:
-    """What one member of a group reads; without a group, what one listener does."""
+class Sharing:
+    """The part of one member of a group; without a group, of one listener."""
 
     def __init__(
         self,
@@ -66,7 +65,6 @@ class Reading:
         self._is_sound = True  # until it fails
         self._topics: list[str] = []
         self._has_all = False
-        self._heard = monotonic()
         self._looked = self._moved = 0.0
         self._trouble: KafkaError | None = None
         self._consumer: Consumer
@@ -78,7 +76,7 @@ class Reading:
         return self._consumer
 
     def run(self) -> None:
-        """Read until closed or failed."""
+        """Take part until closed or failed."""
         try:
             while not self._is_closing:
                 self._step()
@@ -94,8 +92,7 @@ class Reading:
             if self._is_sound and self._tray.is_asked:
                 self._commit_asked()
         closed = BrokerError(f"{self._settings.url}: this inbox is closed: subscribe again")
-        self._tray.failed = self._tray.failed or closed
-        self._tray.ring()
+        self._tray.fail(closed)
         with contextlib.suppress(Exception):
             self._consumer.close()  # gives its partitions away, through `_taken`
         self._tray.give_up(self._tray.held.copied())
@@ -103,7 +100,7 @@ class Reading:
     def close(self) -> None:
         """Have the thread end, after a last commit."""
         self._is_closing = True
-        self._tray.space.set()
+        self._tray.called.set()
 
     def _step(self) -> None:
         now = self._tray.beat = monotonic()
@@ -111,33 +108,21 @@ class Reading:
             self._commit_asked()
         if now - self._looked > self._patience and not self._has_all:
             self._discover()
-        if self._tray.is_full:
-            self._wait_for_room()
-        else:
-            self._read(_BUSY if self._tray.is_busy or now - self._heard < _STEADY else _IDLE)
+        self._listen()
         if self._trouble is not None:
             raise failure(self._settings.url, self._trouble, "receiving")
-        if now - max(self._heard, self._looked) > self._settings.timeout / 2:
+        if now - max(self._tray.heard, self._looked) > self._settings.timeout / 2:
             self._look_for_life()
+        self._rest()
 
-    def _read(self, seconds: float) -> None:
-        messages = self._consumer.consume(self._tray.room, 0)
-        if not messages:  # `consume` would wait until there are so many
-            first = self._consumer.poll(seconds)
-            if first is None:
-                return
-            messages = [first]
-        self._heard = monotonic()
-        self._put(messages)
-        self._tray.ring()
-
-    def _put(self, messages: "list[Message]") -> None:
-        errors = [error for error in (message.error() for message in messages) if error is not None]
-        for error in errors:
+    def _listen(self) -> None:
+        """Let the client say what it has to: whose partitions are, and what is wrong with them or the connection."""
+        message = self._consumer.poll(0)
+        error = message.error() if message is not None else None
+        if error is not None:  # else it is of a partition that was not paused yet, and is fetched
             is_news = not error.name().startswith("_") and error.name() not in UNKNOWN_TOPIC
             if error.fatal() or error.name() in SHUT_OUT or is_news:
                 raise failure(self._settings.url, error, "receiving")
-        self._tray.put([message for message in messages if message.error() is None] if errors else messages)
 
     @property
     def _patience(self) -> float:
@@ -148,22 +133,12 @@ class Reading:
         if error.fatal() or error.name() in SHUT_OUT:
             self._trouble = error
 
-    def _wait_for_room(self) -> None:
-        """Fetching is paused when it takes long, as the client hears of its group only while it hands messages over."""
-        tray, consumer = self._tray, self._consumer
-        tray.space.clear()
-        if not tray.is_full or self._is_commit_due:
-            return
-        if tray.space.wait(self._until_commit if tray.is_asked else _FULL) or tray.is_asked:
-            return
-        consumer.pause(consumer.assignment())
-        while not self._is_closing and tray.is_half_full and not tray.is_asked:
-            tray.beat = monotonic()
-            late = consumer.poll(_IDLE)
-            if late is not None:  # it had been on its way, or is of a partition that was given meanwhile
-                self._put([late])
-                consumer.pause(consumer.assignment())
-        consumer.resume(consumer.assignment())
+    def _rest(self) -> None:
+        """Wait a little, or until a commit is due."""
+        self._tray.called.wait(_IDLE)
+        self._tray.called.clear()
+        if self._tray.is_asked and (seconds := self._until_commit):
+            self._tray.called.wait(seconds)
 
     def _discover(self) -> None:
         found = self._listed()
@@ -201,10 +176,10 @@ class Reading:
         self.begin([(place, 0) for place in new if place not in self._tray.held])
 
     def begin(self, places: "Sequence[tuple[tuple[str, int], int]]") -> None:
-        """Read these partitions from there on, whoever else does."""
+        """These partitions are read from there on, whoever else reads them."""
         wanted = [client().TopicPartition(*place, offset) for place, offset in places]
         self._tray.hold(wanted)
-        self._consumer.incremental_assign(wanted)
+        self._assign(wanted)
 
     def is_known(self, topic: str) -> bool:
         """Has this group begun? Its topic of what it is to hear again is marked when it does."""
@@ -230,9 +205,14 @@ class Reading:
         for place in begun:
             place.offset = 0
         self._tray.hold(found)
-        consumer.incremental_assign(found)
+        self._assign(found)
         if begun:
             self._commit_once(begun)  # not in the background: tried again late, it would undo a commit that came after
+
+    def _assign(self, places: "list[TopicPartition]") -> None:
+        """They are this client's, which is to fetch nothing of them."""
+        self._consumer.incremental_assign(places)
+        self._consumer.pause(places)
 
     def _taken(self, consumer: "Consumer", places: "list[TopicPartition]") -> None:
         """What is being worked on is waited for a little; what was settled is committed before anybody else begins."""
@@ -241,8 +221,8 @@ class Reading:
         self._tray.stop_handing_over(taken)
         until = monotonic() + _COURTESY
         while not self._is_closing and any(it.open for it in taken) and monotonic() < until:
-            self._tray.space.clear()
-            self._tray.space.wait(_BUSY)
+            self._tray.called.clear()
+            self._tray.called.wait(_BUSY)
         self._give_up(taken, commits=self._is_sound and self._group is not None)
         consumer.incremental_unassign(places)
 
@@ -296,8 +276,8 @@ class Reading:
                 if error.name() in LOST:
                     raise Fenced(self._group or "", self._consumer.memberid())
                 raise failure(self._settings.url, error, "settling")
-            self._tray.space.clear()
-            self._tray.space.wait(_AGAIN)
+            self._tray.called.clear()
+            self._tray.called.wait(_AGAIN)
 
     def _commit_once(self, wanted: "list[TopicPartition]") -> Any:
         kafka = client()
@@ -310,8 +290,8 @@ class Reading:
     def _fail(self, error: Exception) -> None:
         self._is_sound = False
         if isinstance(error, TidingsError):
-            self._tray.failed = error
+            self._tray.fail(error)
         elif isinstance(error, client().KafkaException):
-            self._tray.failed = failure(self._settings.url, error_in(error), "receiving")
+            self._tray.fail(failure(self._settings.url, error_in(error), "receiving"))
         else:
-            self._tray.failed = BrokerError(f"{self._settings.url} failed receiving: {type(error).__name__}: {error}")
+            self._tray.fail(BrokerError(f"{self._settings.url} failed receiving: {type(error).__name__}: {error}"))
