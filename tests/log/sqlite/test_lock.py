@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import pickle
 import signal
 import sqlite3
 import sys
+import threading
+import time
 import warnings
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -18,6 +21,7 @@ from tests.log.sqlite.stage import event, made, recorded
 from tidings.errors import LogLocked, UsedAfterFork
 from tidings.log import START
 from tidings.log.sqlite import SqliteLog
+from tidings.log.sqlite.sidecar import Sidecar
 
 LIMIT = 20.0  # seconds for what should take milliseconds
 HOLDER = """
@@ -31,9 +35,9 @@ sys.stdin.read()
 
 
 @contextlib.asynccontextmanager
-async def stopped_holder(path: Path) -> AsyncIterator[int]:
+async def stopped_holder(path: Path, file: str = "lock") -> AsyncIterator[int]:
     """Another process that holds the writers' lock and is stopped in the middle; gone when the block ends."""
-    lock = path.parent / "log.db-tidings" / "lock"
+    lock = path.parent / "log.db-tidings" / file
     pipes: Any = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", HOLDER, str(lock), **pipes)
     assert process.stdout is not None
@@ -65,6 +69,62 @@ async def test_a_stopped_lock_holder_is_named_within_the_timeout(path: Path) -> 
         assert await recorded(log) == ["id-0", "id-4"]  # what was refused is not done later
     finally:
         await log.close()
+
+
+async def test_who_is_stopped_while_it_waits_for_the_lock_is_named(path: Path) -> None:
+    log = await SqliteLog.open(path, lock_timeout=0.2)
+    try:
+        await log.append([event(0)])
+        async with asyncio.timeout(LIMIT):
+            async with stopped_holder(path, "turn") as pid:
+                with pytest.raises(LogLocked) as refused:
+                    await log.append([event(1)])
+            await log.append([event(2)])
+
+        assert refused.value.pid == pid
+        assert await recorded(log) == ["id-0", "id-2"]
+    finally:
+        await log.close()
+
+
+def test_who_has_let_go_of_the_lock_comes_behind_who_waits_for_it(path: Path) -> None:
+    holder, waiter = Sidecar(path), Sidecar(path)
+    served = threading.Event()
+
+    def wait() -> None:
+        waiter.lock()
+        served.set()
+        waiter.unlock()
+
+    for _ in range(50):
+        assert holder.try_lock()
+        served.clear()
+        thread = threading.Thread(target=wait, daemon=True)
+        thread.start()
+        until_taken(path.parent / "log.db-tidings" / "turn")
+        holder.unlock()
+        assert not holder.try_lock() or served.is_set()
+        holder.unlock()
+        holder.lock()
+        assert served.is_set()
+        holder.unlock()
+        thread.join(LIMIT)
+    holder.close()
+    waiter.close()
+
+
+def until_taken(lock: Path) -> None:
+    descriptor = os.open(lock, os.O_RDWR)
+    limit = time.monotonic() + LIMIT
+    try:
+        while time.monotonic() < limit:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        raise AssertionError("nobody waits")
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(descriptor)
 
 
 async def test_a_stopped_lock_holder_keeps_nobody_opening_for_ever(path: Path) -> None:

@@ -1,6 +1,8 @@
 """The folder beside the database: what processes tell each other outside SQLite.
 
-`lock`     the writers' queue: an flock wakes who waits, SQLite alone would poll. Its content names the holder.
+`lock`     the writers' lock: an flock wakes who waits, SQLite alone would poll. Its content names the holder.
+`turn`     an flock that one has while it asks for that lock. Without it who has just let go would take the lock again
+           before who waits has woken, for seconds on end.
 `bell`     the head record: epoch, tip, log time, the counters of changes. Written after each commit, never synced.
            Its change wakes readers; a database that ends before it has lost events.
 `reserve`  a megabyte given back to a full disk, so that answers and dead letters can still be recorded.
@@ -55,8 +57,7 @@ class Sidecar:
             _create(database)
             for folder in (self.folder, self.members):
                 folder.mkdir(mode=0o700, exist_ok=True)
-            self._lock = _open(self.folder / "lock")
-            self._bell = _open(self.folder / "bell")
+            self._open()
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise LogReadOnly(str(database)) from error
@@ -70,8 +71,7 @@ class Sidecar:
     def again(self) -> Self:
         """The same files opened once more: a place of its own in the writers' queue."""
         other = copy.copy(self)
-        other._lock = _open(self.folder / "lock")
-        other._bell = _open(self.folder / "bell")
+        other._open()
         stays_with_parent(other)
         return other
 
@@ -85,17 +85,26 @@ class Sidecar:
         return self.folder / "bell"
 
     def try_lock(self) -> bool:
-        """Take the writers' lock if it is free."""
+        """Take the writers' lock if it is free and nobody waits for it."""
         try:
+            fcntl.flock(self._turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        finally:
+            fcntl.flock(self._turn, fcntl.LOCK_UN)
         self._sign()
         return True
 
     def lock(self) -> None:
-        """Take the writers' lock; blocks. Whose turn is next, the kernel decides."""
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        """Take the writers' lock; blocks. Who has let go of it comes behind who waits."""
+        try:
+            fcntl.flock(self._turn, fcntl.LOCK_EX)
+            with contextlib.suppress(OSError):  # a full disk: who stands still here is then not named
+                os.pwrite(self._turn, self._signature, 0)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        finally:
+            fcntl.flock(self._turn, fcntl.LOCK_UN)
         self._sign()
 
     def unlock(self) -> None:
@@ -103,8 +112,8 @@ class Sidecar:
         fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def holder(self) -> int | None:
-        """The process that took the lock last."""
-        raw = os.pread(self._lock, 8, 0)  # the weight beside it is written by the first commit
+        """The process that all wait for: it has the lock, or stands still before it."""
+        raw = os.pread(self._turn if self._is_free() else self._lock, 8, 0)
         return int.from_bytes(raw, "little") if len(raw) == 8 else None
 
     def add_weight(self, weight: int, limit: int) -> bool:
@@ -164,10 +173,24 @@ class Sidecar:
 
     def close(self) -> None:
         """Let go of the files; once."""
-        lock, bell, self._lock, self._bell = self._lock, self._bell, _CLOSED, _CLOSED
-        if lock != _CLOSED:
+        files = self._turn, self._lock, self._bell
+        self._turn = self._lock = self._bell = _CLOSED
+        for each in files:
+            if each != _CLOSED:
+                os.close(each)
+
+    def _open(self) -> None:
+        self._turn, self._lock, self._bell = (_open(self.folder / name) for name in ("turn", "lock", "bell"))
+
+    def _is_free(self) -> bool:
+        lock = _open(self.folder / "lock")  # anew: an flock belongs to what was opened, and this one may wait for it
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
             os.close(lock)
-            os.close(bell)
+        return True
 
     def _sign(self) -> None:
         raw = os.pread(self._lock, 16, 0)

@@ -6,7 +6,7 @@ before it has written anything fails alone. When one fails later, the transactio
 again, *careful*, each in a transaction of its own: the common case pays nothing for the rare one.
 
 The lock is an flock beside the file, taken before BEGIN: the kernel wakes who waits for it, where SQLite's own waiting
-polls, but who has just let go may take it again first. Checkpoints happen only under it, so that none can race a commit
+polls, and who has let go comes behind who waits. Checkpoints happen only under it, so that none can race a commit
 (https://sqlite.org/wal.html#walresetbug).
 """
 
