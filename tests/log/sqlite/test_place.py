@@ -28,7 +28,17 @@ async def test_only_its_owner_can_read_a_log(tmp_path: Path) -> None:
         os.umask(before)
 
     names = {it.name for it in kinds}
-    assert {"log.db", "log.db-wal", "log.db-shm", "log.db-tidings", "lock", "turn", "bell", "reserve", "members"} <= names
+    assert {
+        "log.db",
+        "log.db-wal",
+        "log.db-shm",
+        "log.db-tidings",
+        "lock",
+        "turn",
+        "bell",
+        "reserve",
+        "members",
+    } <= names
     folders = {it for it in kinds if it.name in ("log.db-tidings", "members")}
     assert {oct(kinds[it]) for it in folders} == {"0o700"}
     assert {oct(kinds[it]) for it in kinds.keys() - folders} == {"0o600"}

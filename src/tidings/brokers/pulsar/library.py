@@ -4,6 +4,10 @@ Its own module `pulsar` wraps each message in Python, and forgets some settings 
 for new topics); so what stands below it, `_pulsar`, is used directly, and `pulsar` for who asks alone.
 """
 
+import atexit
+import time
+import weakref
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
@@ -11,6 +15,8 @@ from tidings.brokers.pulsar.settings import Settings
 from tidings.errors import MissingExtra
 
 _NOWHERE: Final = "/dev/null"  # what matters is raised
+_LONGEST: Final = 2.0  # seconds that the end of the process is put off
+_closing: "weakref.WeakSet[Callable[[Any], None]]" = weakref.WeakSet()
 
 
 def core() -> ModuleType:
@@ -41,6 +47,23 @@ def new_client(settings: Settings) -> Any:
     if (asks := _authentication(settings)) is not None:
         configuration.authentication(asks.auth)
     return pulsar.Client(f"{address.scheme}://{address.host}:{address.port}", configuration)
+
+
+def close(client: Any, told: Callable[[Any], None]) -> None:
+    """Close a client; a thread of its own calls `told` with the result, and lets go of it a little later.
+
+    Did the process end in between, it would be aborted: that thread needs Python to let go of what is Python's, and
+    Python lets no thread in any more (https://github.com/apache/pulsar-client-python/issues/256). So it ends later.
+    """
+    _closing.add(told)
+    client.close_async(told)
+
+
+@atexit.register
+def _see_off() -> None:
+    limit = time.monotonic() + _LONGEST
+    while _closing and time.monotonic() < limit:
+        time.sleep(0.001)
 
 
 def _authentication(settings: Settings) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from tidings.brokers.pulsar.failures import failure, unanswered
-from tidings.brokers.pulsar.library import core, new_client
+from tidings.brokers.pulsar.library import close, core, new_client
 from tidings.brokers.pulsar.names import dead_topic_of
 from tidings.brokers.pulsar.settings import Settings
 from tidings.brokers.reaching import obstacle
@@ -85,7 +85,7 @@ class Link:
             for member in self._members:
                 member.fail(error)
             with contextlib.suppress(core().PulsarException):
-                self.client.close_async(_Kept(self.client))
+                close(self.client, _Kept(self.client))
 
     async def close(self) -> None:
         """Consumers give back what they have, and what was acknowledged is told."""
@@ -98,7 +98,7 @@ class Link:
             member.fail(self.failed)
         await asyncio.gather(*(member.end() for member in self._members))
         with contextlib.suppress(BrokerError):
-            await self.answer("closing", self.client.close_async)
+            await self.answer("closing", close, self.client)
 
     async def _watching(self) -> None:
         topic = dead_topic_of(self._settings)

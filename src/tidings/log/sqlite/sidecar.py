@@ -48,6 +48,10 @@ class Head(msgspec.Struct, frozen=True):
 class Sidecar:
     """The files beside one database, opened by one process."""
 
+    _turn: int
+    _lock: int
+    _bell: int
+
     def __init__(self, database: Path) -> None:
         self.database = database
         self.folder = database.with_name(database.name + "-tidings")
