@@ -34,9 +34,12 @@ def headers_of(event: Event) -> Headers:
     return BINDING.headers(event) | {CONTENT_TYPE: event.content_type}
 
 
+def values_of(headers: Headers, kind: type = bytes) -> list[Any]:
+    return [value.encode() if kind is bytes and isinstance(value, str) else value for value in headers.values()]
+
+
 def noticed(noticing: Noticing, headers: Headers, kind: type = bytes) -> Notice | None:
-    values = [value.encode() if kind is bytes and isinstance(value, str) else value for value in headers.values()]
-    return noticing.notice(tuple(headers), values, DATA)
+    return noticing.notice(tuple(headers), values_of(headers, kind), DATA)
 
 
 def learned(*events: Event, kind: type = bytes) -> Noticing:
@@ -75,6 +78,42 @@ def test_what_a_log_writes_down_of_a_glance_is_the_event(attributes: Headers) ->
 
     assert drafted(glanced) == drafted(careful) == second
     assert (glanced.slot, glanced.key, glanced.public) == (careful.slot, careful.key, False)
+
+
+@pytest.mark.parametrize("kind", [bytes, str])
+@pytest.mark.parametrize("attributes", ATTRIBUTES, ids=str)
+def test_many_say_together_what_each_says_alone(kind: type, attributes: Headers) -> None:
+    first = msgspec.structs.replace(PLAIN, **attributes)
+    paid = msgspec.structs.replace(first, type="order:paid", source="till")
+    events = [
+        msgspec.structs.replace(each, id=f"{number}", key=each.key and f"k{number}")
+        for number, each in enumerate([first, paid, paid, first] * 10)
+    ]
+    noticing, headers = learned(first, paid, kind=kind), [headers_of(event) for event in events]
+
+    notices = noticing.notices(tuple(headers[0]), [values_of(each, kind) for each in headers], [DATA] * 40)
+
+    assert [notice and Arrival(notice).event for notice in notices] == events
+    assert notices == [noticed(noticing, each, kind) for each in headers]
+
+
+@pytest.mark.parametrize("id", ["", "a b", " ", "a ", "x" * 256, "kunde-ä", "a\nb", None, b"\xff"], ids=repr)
+@pytest.mark.parametrize("place", [0, 17, 99])
+def test_one_that_is_not_sound_costs_few_others_their_glance_and_is_taken_for_none_of_them(id: Any, place: int) -> None:
+    headers = [headers_of(PLAIN) | {"ce_id": str(number)} for number in range(100)]
+    headers[place] |= {"ce_id": id}
+
+    notices = learned(PLAIN).notices(tuple(headers[0]), [values_of(each) for each in headers], [DATA] * 100)
+
+    assert notices[place] is None
+    assert sum(notice is None for notice in notices) <= 16
+    assert all(notice is None or notice.id == str(number) for number, notice in enumerate(notices))
+
+
+def test_of_a_shape_that_nobody_knows_all_are_read_with_care() -> None:
+    headers = headers_of(PLAIN)
+
+    assert Noticing(BINDING).notices(tuple(headers), [values_of(headers)] * 3, [DATA] * 3) == [None] * 3
 
 
 def test_no_event_is_made_of_most_for_a_log() -> None:

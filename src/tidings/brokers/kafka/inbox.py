@@ -45,7 +45,7 @@ class KafkaInbox:
             self._bell.clear()
             self._check()
             drawn = self._tray.draw(min(at_most, self._prefetch - self._tray.held.unsettled))
-            heard = self._heard(list(map(self._wire.arrival, drawn)))
+            heard = self._heard(self._wire.arrivals(drawn))
             if heard:
                 return heard
             if not drawn:

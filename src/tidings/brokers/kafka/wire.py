@@ -62,6 +62,17 @@ class Wire:
         key = event.key or event.stream
         return Outgoing(topic, None if key is None else key.encode(), payload(event), headers, event.id)
 
+    def arrivals(self, received: Sequence[Received]) -> list[Arrival]:
+        """Messages as arrivals; those of a channel mostly look alike, and are read together then."""
+        names = received[0].names if received else ()
+        if any(it.names is not names and it.names != names for it in received):
+            return list(map(self.arrival, received))
+        notices = self._noticing.notices(names, [it.values for it in received], [it.value for it in received])
+        return [
+            Arrival(notice, it) if notice and (notice.key is not None or it.key is None) else self.arrival(it)
+            for notice, it in zip(notices, received, strict=True)
+        ]
+
     def arrival(self, received: Received) -> Arrival:
         """The message as an arrival, with it as its ticket; what cannot be read has a `failure`."""
         names, values = received.names, received.values

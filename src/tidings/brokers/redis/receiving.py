@@ -103,14 +103,8 @@ class Receiving(ABC):
         return arrivals
 
     def _read(self, part: Part, entries: list[Any], arrivals: list[Arrival]) -> None:
-        read, hears, passed = self.entries.arrival, self._hears.matches, []
-        for id, fields in entries:
-            attempt = part.attempts.pop(id, 1) if part.attempts else 1
-            if fields is None:
-                told = f"entry {id.decode()} of {part.key} was removed before its group was done with it: it is lost"
-                arrival = self.entries.lost(part, id, BrokerError(told), attempt)
-            else:
-                arrival = read(part, id, fields, attempt)
+        hears, passed = self._hears.matches, []
+        for (id, _), arrival in zip(entries, self._arrivals(part, entries), strict=True):
             if hears(arrival.notice.type) or arrival.failure is not None:
                 part.open.add(id)
                 arrivals.append(arrival)
@@ -118,6 +112,18 @@ class Receiving(ABC):
                 passed.append(id)
         if passed:
             self.pass_over(part, passed)
+
+    def _arrivals(self, part: Part, entries: list[Any]) -> list[Arrival]:
+        if part.attempts or None in [fields for _, fields in entries]:  # some come again, or are gone
+            return [self._arrival(part, id, fields) for id, fields in entries]
+        return self.entries.arrivals(part, entries)
+
+    def _arrival(self, part: Part, id: bytes, fields: list[bytes] | None) -> Arrival:
+        attempt = part.attempts.pop(id, 1)
+        if fields is None:
+            told = f"entry {id.decode()} of {part.key} was removed before its group was done with it: it is lost"
+            return self.entries.lost(part, id, BrokerError(told), attempt)
+        return self.entries.arrival(part, id, fields, attempt)
 
     def _ask(self, at_most: int) -> None:
         commands = self.question(at_most)
