@@ -7,7 +7,7 @@ from tidings.brokers import Arrival, Inbox
 from tidings.concurrency import together
 
 _MOST = 1000  # arrivals in one settlement, about
-_AT_ONCE = 8  # settlements under way: on Kafka one takes as long as it takes to handle thousands
+_AT_ONCE = 32  # settlements under way: on Kafka one takes as long as it takes to handle thousands
 
 
 class Acknowledging:

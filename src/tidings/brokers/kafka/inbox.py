@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from tidings.brokers.interface import Arrival
 from tidings.brokers.kafka.names import AGAIN
@@ -35,35 +36,37 @@ class KafkaInbox:
         self._prefetch = prefetch
         self._patience = 2 * timeout + _LOOK
         self._bury = bury
-        self._bell = asyncio.Event()
+        self._news = asyncio.Event()  # for who receives
+        self._commits = asyncio.Event()  # for those who settle, so that they are not woken by each other
         self._loop = asyncio.get_running_loop()
-        tray.ring = self._ring
+        tray.ring = partial(self._wake, self._news)
+        tray.tell = partial(self._wake, self._commits)
 
     async def receive(self, at_most: int = 500) -> list[Arrival]:
         """The next events of its partitions."""
         while True:
-            self._bell.clear()
+            self._news.clear()
             self._check()
             drawn = self._tray.draw(min(at_most, self._prefetch - self._tray.held.unsettled))
             heard = self._heard(self._wire.arrivals(drawn))
             if heard:
                 return heard
             if not drawn:
-                await self._wait()
+                await _within_a_look(self._news)
             else:
                 await asyncio.sleep(0)  # what came was for others
 
     async def settle(self, arrivals: Sequence[Arrival] | None = None) -> None:
         """Returns when it is committed; what is another member's now is left to it."""
         is_behind = self._tray.settle(None if arrivals is None else [each.ticket for each in arrivals])
-        self._bell.set()  # there may be room for more
+        self._news.set()  # there may be room for more
         if not is_behind:
             return
         tray, asked = self._tray, self._tray.ask_commit()
         while tray.answered < asked:
             self._check()
-            await self._wait()
-            self._bell.clear()
+            await _within_a_look(self._commits)
+            self._commits.clear()
 
     async def retry(self, arrival: Arrival, seconds: float) -> None:
         """Kafka hands over in order, and nothing later.
@@ -101,15 +104,17 @@ class KafkaInbox:
         if tray.silence > self._patience:
             raise BrokerUnreachable(self._url, "its client has not come back for a long time")
 
-    async def _wait(self) -> None:
+    def _wake(self, event: asyncio.Event) -> None:
+        """Called in any thread."""
         try:
-            async with asyncio.timeout(_LOOK):
-                await self._bell.wait()
-        except TimeoutError:
-            pass
-
-    def _ring(self) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._bell.set)
+            self._loop.call_soon_threadsafe(event.set)
         except RuntimeError:  # the loop is closed: nobody waits any more
             pass
+
+
+async def _within_a_look(event: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(_LOOK):
+            await event.wait()
+    except TimeoutError:
+        pass

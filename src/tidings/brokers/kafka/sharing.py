@@ -135,10 +135,11 @@ class Sharing:
 
     def _rest(self) -> None:
         """Wait a little, or until a commit is due."""
-        self._tray.called.wait(_IDLE)
+        if not self._tray.is_asked:
+            self._tray.called.wait(_IDLE)
         self._tray.called.clear()
         if self._tray.is_asked and (seconds := self._until_commit):
-            self._tray.called.wait(seconds)
+            self._tray.called.wait(seconds)  # what else is asked meanwhile goes with it, and does not call
 
     def _discover(self) -> None:
         found = self._listed()
@@ -262,7 +263,7 @@ class Sharing:
         self._moved = monotonic()
         if asked != self._tray.answered:
             self._tray.answered = asked
-            self._tray.ring()
+            self._tray.tell()
 
     def _commit(self, moved: list[tuple[Progress, int]]) -> None:
         """A commit that meets a rebalance is told so, or waits behind it and comes with a generation that has passed.

@@ -29,7 +29,8 @@ class Tray:
         self.failed: TidingsError | None = None
         self.beat = monotonic()  # when the thread was last seen at work
         self.heard = monotonic()  # when a server last answered who fetches
-        self.ring: Callable[[], None] = lambda: None  # for who receives: there are messages, or a commit, or a failure
+        self.ring: Callable[[], None] = lambda: None  # for who receives: there are messages, or room, or a failure
+        self.tell: Callable[[], None] = lambda: None  # for who settles: there was a commit, or a failure
         self.stir: Callable[[], None] = lambda: None  # for who fetches: there are other partitions, or there is room
         self.called = threading.Event()  # for the thread: there is something to commit, or an end
         self.asked = self.answered = 0  # commits
@@ -41,6 +42,7 @@ class Tray:
         """Nothing more comes, for this reason."""
         self.failed = self.failed or error
         self.ring()
+        self.tell()
 
     # -- asked on the event loop ---------------------------------------------------------------------------------------
 
@@ -107,8 +109,9 @@ class Tray:
 
     def ask_commit(self) -> int:
         """Have what is settled committed; the number that `answered` reaches when it is."""
+        if not self.is_asked:  # else it is called, or knows
+            self.called.set()
         self.asked += 1
-        self.called.set()
         return self.asked
 
     @property
