@@ -5,8 +5,9 @@ asks for a sign of life when nothing came for a while. What is in the partitions
 """
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterable, Sequence
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tidings.brokers.kafka.failures import LOST, PASSING, SHUT_OUT, UNKNOWN_TOPIC, error_in, failure
@@ -25,6 +26,7 @@ _COURTESY: Final = 1.0  # seconds that a partition waits for what is being worke
 _STEADY: Final = 0.5  # seconds after which what is settled is committed unasked
 _SOON: Final = 0.1  # seconds until a topic that was made is seen
 _REST: Final = 0.02  # seconds between commits: what is settled meanwhile goes together
+_LEAVING: Final = 1.0  # seconds for which who leaves tries a commit again: the group may be waiting for it
 _AGAIN: Final = 0.02  # seconds between tries of a commit while the group moves partitions
 
 
@@ -61,7 +63,7 @@ class Sharing:
         self._choose = choose
         self._expected = expected  # topics; None: others may come at any time
         self._own = own
-        self._is_closing = False
+        self._closing = threading.Event()
         self._is_sound = True  # until it fails
         self._topics: list[str] = []
         self._has_all = False
@@ -78,7 +80,7 @@ class Sharing:
     def run(self) -> None:
         """Take part until closed or failed."""
         try:
-            while not self._is_closing:
+            while not self._closing.is_set():
                 self._step()
         except Exception as error:
             self._fail(error)
@@ -87,7 +89,7 @@ class Sharing:
 
     def end(self) -> None:
         """Let go of everything."""
-        self._is_closing = True
+        self._closing.set()
         with contextlib.suppress(Exception):  # nobody is there to be told
             if self._is_sound and self._tray.is_asked:
                 self._commit_asked()
@@ -99,7 +101,7 @@ class Sharing:
 
     def close(self) -> None:
         """Have the thread end, after a last commit."""
-        self._is_closing = True
+        self._closing.set()
         self._tray.called.set()
 
     def _step(self) -> None:
@@ -139,7 +141,7 @@ class Sharing:
             self._tray.called.wait(_IDLE)
         self._tray.called.clear()
         if self._tray.is_asked and (seconds := self._until_commit):
-            self._tray.called.wait(seconds)  # what else is asked meanwhile goes with it, and does not call
+            self._closing.wait(seconds)  # what else is asked meanwhile goes with it
 
     def _discover(self) -> None:
         found = self._listed()
@@ -221,7 +223,7 @@ class Sharing:
         taken = self._tray.held.take(places)
         self._tray.stop_handing_over(taken)
         until = monotonic() + _COURTESY
-        while not self._is_closing and any(it.open for it in taken) and monotonic() < until:
+        while not self._closing.is_set() and any(it.open for it in taken) and monotonic() < until:
             self._tray.called.clear()
             self._tray.called.wait(_BUSY)
         self._give_up(taken, commits=self._is_sound and self._group is not None)
@@ -270,15 +272,15 @@ class Sharing:
 
         The partitions are this member's until its callbacks say otherwise, so it is tried again.
         """
-        kafka, until = client(), monotonic() + self._settings.timeout
+        kafka, began = client(), monotonic()
         wanted = [kafka.TopicPartition(it.topic, it.partition, offset) for it, offset in moved]
         while (error := self._commit_once(wanted)) is not None:
-            if error.name() not in PASSING or monotonic() > until:
+            patience = min(_LEAVING, self._settings.timeout) if self._closing.is_set() else self._settings.timeout
+            if error.name() not in PASSING or monotonic() - began > patience:
                 if error.name() in LOST:
                     raise Fenced(self._group or "", self._consumer.memberid())
                 raise failure(self._settings.url, error, "settling")
-            self._tray.called.clear()
-            self._tray.called.wait(_AGAIN)
+            sleep(_AGAIN)
 
     def _commit_once(self, wanted: "list[TopicPartition]") -> Any:
         kafka = client()

@@ -109,9 +109,8 @@ class Tray:
 
     def ask_commit(self) -> int:
         """Have what is settled committed; the number that `answered` reaches when it is."""
-        if not self.is_asked:  # else it is called, or knows
-            self.called.set()
         self.asked += 1
+        self.called.set()
         return self.asked
 
     @property
