@@ -4,7 +4,10 @@ Its own module `pulsar` wraps each message in Python, and forgets some settings 
 for new topics); so what stands below it, `_pulsar`, is used directly, and `pulsar` for who asks alone.
 """
 
+import asyncio
 import atexit
+import contextlib
+import os
 import time
 import weakref
 from collections.abc import Callable
@@ -15,7 +18,8 @@ from tidings.brokers.pulsar.settings import Settings
 from tidings.errors import MissingExtra
 
 _NOWHERE: Final = "/dev/null"  # what matters is raised
-_LONGEST: Final = 2.0  # seconds that the end of the process is put off
+_LONGEST: Final = 2.0  # seconds that the end of a client, and so of the process, is waited for
+_LOOK: Final = 0.001  # seconds
 _closing: "weakref.WeakSet[Callable[[Any], None]]" = weakref.WeakSet()
 
 
@@ -49,21 +53,51 @@ def new_client(settings: Settings) -> Any:
     return pulsar.Client(f"{address.scheme}://{address.host}:{address.port}", configuration)
 
 
-def close(client: Any, told: Callable[[Any], None]) -> None:
-    """Close a client; a thread of its own calls `told` with the result, and lets go of it a little later.
+class Closing:
+    """The end of a client, or of what was made with one, which a thread of its own tells of.
 
-    Did the process end in between, it would be aborted: that thread needs Python to let go of what is Python's, and
-    Python lets no thread in any more (https://github.com/apache/pulsar-client-python/issues/256). So it ends later.
+    That thread lets go of whom it told a little later, for which it needs Python. Did the process end in between, it
+    would be aborted, as Python lets no thread in any more: https://github.com/apache/pulsar-client-python/issues/256.
     """
-    _closing.add(told)
-    client.close_async(told)
+
+    def __init__(self, closed: Any) -> None:
+        self._closed = closed
+        self._told: weakref.ref[Callable[[Any], None]] | None = None
+
+    def begin(self, told: Callable[[Any], None]) -> None:
+        """Close it; `told` is called with the result."""
+        self._told = weakref.ref(told)
+        _closing.add(told)
+        self._closed.close_async(told)
+
+    async def let_go(self) -> None:
+        """Return when nothing of it is held any more, or after a while."""
+        told = None if self._told is None else self._told()
+        if told is None:
+            return
+        gone, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def tell(_: object) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(gone.set)
+
+        watched = weakref.ref(told, tell)
+        del told
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST):
+                await gone.wait()
+        del watched
 
 
 @atexit.register
 def _see_off() -> None:
+    """Of those that nobody waits for, as their server is away, the end of the process waits a while."""
     limit = time.monotonic() + _LONGEST
     while _closing and time.monotonic() < limit:
-        time.sleep(0.001)
+        time.sleep(_LOOK)
+
+
+os.register_at_fork(after_in_child=_closing.clear)
 
 
 def _authentication(settings: Settings) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from tidings.brokers.pulsar.failures import failure, unanswered
-from tidings.brokers.pulsar.library import close, core, new_client
+from tidings.brokers.pulsar.library import Closing, core, new_client
 from tidings.brokers.pulsar.names import dead_topic_of
 from tidings.brokers.pulsar.settings import Settings
 from tidings.brokers.reaching import obstacle
@@ -85,7 +85,7 @@ class Link:
             for member in self._members:
                 member.fail(error)
             with contextlib.suppress(core().PulsarException):
-                close(self.client, _Kept(self.client))
+                Closing(self.client).begin(_Kept(self.client))
 
     async def close(self) -> None:
         """Consumers give back what they have, and what was acknowledged is told."""
@@ -97,8 +97,10 @@ class Link:
         for member in self._members:
             member.fail(self.failed)
         await asyncio.gather(*(member.end() for member in self._members))
+        closing = Closing(self.client)
         with contextlib.suppress(BrokerError):
-            await self.answer("closing", close, self.client)
+            await self.answer("closing", closing.begin)
+        await closing.let_go()
 
     async def _watching(self) -> None:
         topic = dead_topic_of(self._settings)
@@ -146,4 +148,4 @@ def let_go(made: Any) -> None:
     """Close it. A consumer that came too late would keep its share of the keys, and nobody would hear them."""
     if type(made).__name__ in _CLOSABLE:
         with contextlib.suppress(core().PulsarException):
-            made.close_async(_Kept(made))
+            Closing(made).begin(_Kept(made))
