@@ -104,7 +104,7 @@ class Sidecar:
         """Take the writers' lock; blocks. Who has let go of it comes behind who waits."""
         try:
             fcntl.flock(self._turn, fcntl.LOCK_EX)
-            with contextlib.suppress(OSError):  # a full disk: who stands still here is then not named
+            with contextlib.suppress(OSError):  # a full disk: who stands still here is then not told
                 os.pwrite(self._turn, self._signature, 0)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
         finally:
@@ -116,9 +116,14 @@ class Sidecar:
         fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def holder(self) -> int | None:
-        """The process that all wait for: it has the lock, or stands still before it."""
-        raw = os.pread(self._turn if self._is_free() else self._lock, 8, 0)
-        return int.from_bytes(raw, "little") if len(raw) == 8 else None
+        """The process that all wait for: it has the lock, or stands still before it; None where that cannot be told."""
+        try:
+            taken = next((name for name in ("lock", "turn") if self._is_taken(name)), None)
+            raw = b"" if taken is None else os.pread(self._lock if taken == "lock" else self._turn, 8, 0)
+        except OSError:  # there are no more descriptors, or all is closed by now
+            return None
+        pid = int.from_bytes(raw, "little") if len(raw) == 8 else None
+        return None if taken == "turn" and pid == os.getpid() else pid
 
     def add_weight(self, weight: int, limit: int) -> bool:
         """Count what was written since the last checkpoint, by all processes; True, and from zero again, at `limit`.
@@ -186,15 +191,17 @@ class Sidecar:
     def _open(self) -> None:
         self._turn, self._lock, self._bell = (_open(self.folder / name) for name in ("turn", "lock", "bell"))
 
-    def _is_free(self) -> bool:
-        lock = _open(self.folder / "lock")  # anew: an flock belongs to what was opened, and this one may wait for it
+    def _is_taken(self, name: str) -> bool:
+        file = _open(self.folder / name)  # anew: an flock belongs to what was opened, and this one may wait for it
         try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return False
+            return True
+        else:
+            fcntl.flock(file, fcntl.LOCK_UN)  # a fork of this moment has the descriptor, too
         finally:
-            os.close(lock)
-        return True
+            os.close(file)
+        return False
 
     def _sign(self) -> None:
         raw = os.pread(self._lock, 16, 0)
