@@ -56,6 +56,8 @@ def called_in_step(url: str, events: list[Event], upto: str) -> None:
     fired = [event for event in events if event.type.startswith("tidings:every:")]
     dues = [event.time for event in fired if event.time is not None]
     called = [row[0] for row in rows(url, "SELECT due FROM calls ORDER BY rowid")]
+    assert called
+    assert upto
     assert called == [due.isoformat() for due in dues[: len(called)]]
     assert len(called) >= sum(str(event.position) <= upto for event in fired)
     for before, after in pairwise(dues):

@@ -59,7 +59,7 @@ class Noticing:
 
         One that is to be read with care may have its neighbours looked at one by one.
         """
-        shape = self._shape(names)
+        shape = self._shape(names) if those else None
         if shape is None:
             return [None] * len(those)
         found = shape.glance(those, data)
