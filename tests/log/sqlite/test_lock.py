@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import os
 import pickle
+import shutil
 import signal
 import sqlite3
 import sys
@@ -85,6 +86,18 @@ async def test_who_is_stopped_while_it_waits_for_the_lock_is_named(path: Path) -
         assert await recorded(log) == ["id-0", "id-2"]
     finally:
         await log.close()
+
+
+def test_nobody_is_named_where_nobody_holds_the_lock_or_it_cannot_be_told(path: Path) -> None:
+    sidecar = Sidecar(path)
+    sidecar.lock()
+    assert sidecar.holder() == os.getpid()
+    sidecar.unlock()
+
+    assert sidecar.holder() is None
+    sidecar.close()
+    shutil.rmtree(sidecar.folder)
+    assert sidecar.holder() is None
 
 
 def test_who_has_let_go_of_the_lock_comes_behind_who_waits_for_it(path: Path) -> None:
