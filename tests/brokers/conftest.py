@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.brokers.carriers import CARRIERS, Carrier
-from tests.brokers.words import own_name
+from tests.brokers.words import joined, own_name
 from tests.handling.conftest import reports
 from tests.servers.fixtures import require
 from tests.servers.server import Server
@@ -100,13 +100,27 @@ def connect(opened: Callable[[str], Awaitable[Broker]], carrier: Carrier, url: s
 
 
 @pytest.fixture
-def restart(carrier: Carrier, request: pytest.FixtureRequest) -> Callable[[], Awaitable[None]]:
-    """Nobody is connected; a log ends when the last connection to it is closed."""
+async def restart(
+    carrier: Carrier, request: pytest.FixtureRequest, opened: Callable[[str], Awaitable[Broker]]
+) -> Callable[[], Awaitable[None]]:
+    """Nobody is connected; a log ends when the last connection to it is closed.
+
+    A server lets members in before the test begins, and again after it was restarted: how long it takes for that, after
+    all that other tests did to it, is no part of what is asked.
+    """
+    server: Server | None = request.getfixturevalue("mortal") if carrier.mortal is not None else None
+
+    async def admit() -> None:
+        if server is not None:
+            async with joined(await opened(carrier.hasty(server, own_name()))):
+                pass
 
     async def restart() -> None:
-        if carrier.mortal is not None:
-            await to_thread(request.getfixturevalue("mortal").restart)
+        if server is not None:
+            await to_thread(server.restart)
+        await admit()
 
+    await admit()
     return restart
 
 
