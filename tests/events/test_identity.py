@@ -1,5 +1,6 @@
 """Ids: new ones and derived ones."""
 
+import itertools
 import os
 import threading
 import time
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidings.events import derived_id, identity, new_id
+from tidings.events import derived_id, identity, new_id, new_ids
 
 
 def test_a_new_id_is_a_uuid_of_version_7_that_tells_its_time() -> None:
@@ -56,6 +57,52 @@ def test_new_ids_are_unique_over_threads() -> None:
     everything = [each for part in made for each in part]
     assert len(set(everything)) == 80_000
     assert all(part == sorted(part) for part in made)
+
+
+def test_ids_made_together_are_uuids_of_version_7_between_those_made_before_and_behind_them() -> None:
+    before = time.time_ns() // 1_000_000
+
+    made = [new_id(), *new_ids(1000), new_id(), *new_ids(1), *new_ids(0), new_id()]
+
+    assert made == sorted(set(made))
+    assert len(made) == 1004
+    after = time.time_ns() // 1_000_000
+    for found in map(uuid.UUID, made):
+        assert (found.version, found.variant) == (7, uuid.RFC_4122)
+        assert before - 1 <= found.int >> 80 <= after + 1
+
+
+@pytest.mark.parametrize("count", [3, 70_000])
+@pytest.mark.parametrize("left", [0, 1, 2, 3, 4])
+def test_ids_made_together_grow_past_a_block_of_the_counter_and_when_the_clock_goes_back(
+    monkeypatch: pytest.MonkeyPatch, count: int, left: int
+) -> None:
+    monkeypatch.setattr(identity._source, "count", itertools.count((1 << 38) - left))
+    before = new_id()
+    monkeypatch.setattr(identity, "wall_nanoseconds", lambda: 1_000_000_000)
+
+    made = [before, *new_ids(count), new_id(), *new_ids(count)]
+
+    assert made == sorted(set(made))
+
+
+def test_ids_made_together_are_unique_over_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "urandom", bytes)  # chance would hide a counter that repeats itself
+    made: list[str] = []
+
+    def make() -> None:
+        for _ in range(100):
+            ids = new_ids(500)
+            assert ids == sorted(ids)
+            made.extend(ids)
+
+    threads = [threading.Thread(target=make) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(set(made)) == 200_000
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

@@ -3,12 +3,13 @@
 import dataclasses
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.handling.conftest import NewApp
 from tests.handling.stage import AuditNoted, Heard, OrderCreated, StockReserved, caught_up, recorded, until
 from tidings import App, Event, contract, event
-from tidings.errors import ConfigurationError, ContractError
+from tidings.errors import ConfigurationError, ContractError, InvalidEvent
 from tidings.events import Catalog, derived_id
 from tidings.log import Where
 
@@ -38,6 +39,52 @@ async def test_returned_events_are_recorded_one_many_or_none(app: App) -> None:
         ("shop", "audit:noted", {"order_id": 3}),
         ("else", "order:seen", 4),
     ]
+
+
+async def test_events_published_together_are_as_each_would_be_published_alone(new_app: NewApp) -> None:
+    app = new_app(contracts=[OrderCreated, contract("note:said", str)])  # a text is a name all the same
+
+    @event("tea:made", key="cup")
+    class TeaMade:  # of which the application was told nothing
+        cup: str | None
+
+    given = [
+        OrderCreated(1),
+        TeaMade("blue"),
+        "tea:forgotten",
+        Event(id="own", source="else", type="order:seen.v2", data=4, headers={"a": 1}),
+        TeaMade(None),
+        TeaMade("blau, grün"),
+        OrderCreated(2),
+    ]
+
+    async with app:
+        together = await app.publish_many(iter(given))  # type: ignore[arg-type]  # works, though nobody says so
+        alone = [await app.publish(each) for each in given]
+
+    def told(event: Event) -> Event:
+        return msgspec.structs.replace(event, id="", time=None, position=None)
+
+    assert [told(each) for each in together] == [told(each) for each in alone]
+    ids = [each.id for each in together if each.id != "own"]
+    assert ids == sorted(set(ids))
+    assert [each.key for each in together] == ["1", "blue", None, None, None, "blau, grün", "2"]
+
+
+async def test_of_events_published_together_one_that_does_not_fit_is_named_and_none_is_recorded(app: App) -> None:
+    @event("tea:made", key="cup")
+    class TeaMade:
+        cup: str
+
+    async with app:
+        with pytest.raises(ContractError, match="tea:made"):
+            await app.publish_many([OrderCreated(1), TeaMade("blue"), TeaMade(3)])  # type: ignore[arg-type]
+        with pytest.raises(InvalidEvent, match="key"):
+            await app.publish_many([OrderCreated(1), TeaMade("x" * 256)])
+        with pytest.raises(ConfigurationError, match="int is no event"):
+            await app.publish_many([OrderCreated(1), 3])
+
+        assert await recorded(app.log) == []
 
 
 async def test_a_second_run_publishes_the_same_ids_and_they_are_recorded_once(app: App) -> None:

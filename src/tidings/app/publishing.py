@@ -73,10 +73,11 @@ class Publishing(Opening):
         """Publish values or Events in one append, or later as with `publish`: all of them or none.
 
         Raises:
-            ContractError, InvalidEvent, LogError: none was recorded.
+            ContractError, InvalidEvent, InvalidName, LogError: none was recorded.
+            ConfigurationError: some are public and some private, or one is of no contract.
         """
-        outgoing = await self._prepared()
-        made = [outgoing.event(event) for event in events]
+        outgoing, events = await self._prepared(), list(events)
+        made = outgoing.events(events)
         if self.log_url is None and delay is None and at is None:
             await self._deliver(made)
             return made
@@ -85,10 +86,10 @@ class Publishing(Opening):
             if later is not None:
                 await self.log.ledger.timers.schedule([timer for _, timer in later])
                 return [event for event, _ in later]
-        public = all(outgoing.is_public(each.type) for each in made)
-        if not public and any(outgoing.is_public(each.type) for each in made):
+        public = {outgoing.is_public(type) for type in {each.type for each in made}}
+        if len(public) > 1:
             raise ConfigurationError("public and private events cannot be published together: publish them apart")
-        await self.log.append(made, public=public)
+        await self.log.append(made, public=public != {False})
         return made
 
     async def cancel(self, event: str | Event) -> bool:

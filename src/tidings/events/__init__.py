@@ -10,7 +10,7 @@ from tidings.events.contract import Contract, contract, contract_of, event
 from tidings.events.documents import encode_json
 from tidings.events.envelope import Event
 from tidings.events.handbook import from_handbook, to_handbook
-from tidings.events.identity import derived_id, new_id
+from tidings.events.identity import derived_id, new_id, new_ids
 from tidings.events.names import Pattern, PatternSet, check_name, matches, split_version
 from tidings.events.upcasting import upcast
 
@@ -32,6 +32,7 @@ __all__ = [
     "from_handbook",
     "matches",
     "new_id",
+    "new_ids",
     "read_event",
     "split_version",
     "to_cloudevent",

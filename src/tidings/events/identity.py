@@ -39,6 +39,23 @@ def new_id() -> str:
         return f"{head}{number & 0xFFFF:04x}{_new_random(source)}"
 
 
+def new_ids(count: int) -> list[str]:
+    """So many new ids in ascending order, each greater than every id made before the call."""
+    source = _source
+    millisecond = wall_nanoseconds() // 1_000_000
+    numbers = list(itertools.islice(source.count, count))
+    if not numbers or numbers[0] >> 16 != numbers[-1] >> 16:  # they share no head
+        return [new_id() for _ in numbers]
+    known, block, head = source.head
+    if millisecond > known or numbers[0] >> 16 != block:
+        head = _new_head(source, millisecond, numbers[0] >> 16)
+    tails = bytearray(os.urandom(6 * count))  # two bytes of the counter, four of chance
+    tails[0::6] = bytes([number >> 8 & 0xFF for number in numbers])
+    tails[1::6] = bytes([number & 0xFF for number in numbers])
+    text = tails.hex()
+    return [head + text[start : start + 12] for start in range(0, 12 * count, 12)]
+
+
 def derived_id(*parts: str) -> str:
     """The UUID (version 8) that belongs to these parts: always the same one, and another for any other parts."""
     text = "".join([f"{len(part)}:{part}" for part in parts])

@@ -8,7 +8,17 @@ import msgspec
 
 from tidings.clock import Clock
 from tidings.errors import ConfigurationError
-from tidings.events import Catalog, Contract, Event, contract_of, derived_id, encode_json, new_id, split_version
+from tidings.events import (
+    Catalog,
+    Contract,
+    Event,
+    contract_of,
+    derived_id,
+    encode_json,
+    new_id,
+    new_ids,
+    split_version,
+)
 from tidings.events.envelope import is_json
 from tidings.handling.asking import Answer, answer, answer_name, asks, failure
 from tidings.handling.delivery import Item, cause, event_of
@@ -73,6 +83,26 @@ class Outgoing:
         if contract is None or id or subject or correlation_id or headers or not _is_simple(event.key):
             event = event.checked()  # the rest was made here
         return self._caused(event)
+
+    def events(self, values: Sequence[Any]) -> list[Event]:
+        """The events of several values, as `event` makes each; what they share is looked up once.
+
+        Raises:
+            ContractError, ConfigurationError, InvalidEvent, InvalidName: as `event`, of the first that does not go.
+        """
+        contracts, source, moment = self._by_type, self._source, self._now()
+        made: list[Event] = []
+        for value, id in zip(values, new_ids(len(values)), strict=True):
+            contract = None if isinstance(value, Event | str) else contracts.get(type(value))
+            if contract is None:  # an Event has an id; others are a name, or the first of their class
+                made.append(self.event(value, id=None if isinstance(value, Event) else id))
+                continue
+            data, key = msgspec.Raw(contract.encode(value)), contract.key_of(value)
+            event = Event(
+                id=id, source=source, type=contract.name, version=contract.version, data=data, key=key, time=moment
+            )
+            made.append(event if _is_simple(key) else event.checked())
+        return made if cause() is None else [self._caused(event) for event in made]
 
     def effects(self, result: Any, item: Item, group: str) -> list[Effect]:
         """What a handler returned, as events ready to be recorded; their ids come out the same at each attempt.
