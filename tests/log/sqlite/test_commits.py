@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import random
 import sqlite3
+import threading
 
 import pytest
 
@@ -126,3 +127,24 @@ async def test_positions_are_dense_when_nothing_fails(log: SqliteLog) -> None:
     await asyncio.gather(*[log.append([event(number)]) for number in range(200)])
 
     assert [record.order for record in (await log.scan(START)).records] == list(range(1, 201))
+
+
+async def test_who_waits_for_a_commit_is_not_kept_waiting_for_the_checkpoint(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def checkpoint(mode: str) -> None:
+        begun.set()
+        assert may_end.wait(30), "nobody let the checkpoint end"
+
+    monkeypatch.setattr(log.threads.writer, "_checkpoint", checkpoint)
+    monkeypatch.setattr(log.threads.writer._sidecar, "add_weight", lambda weight, limit: True)
+    try:
+        async with asyncio.timeout(30):
+            await log.append([event(1)])
+        assert await asyncio.to_thread(begun.wait, 30)
+    finally:
+        may_end.set()
+
+    assert await recorded(log) == ["id-1"]

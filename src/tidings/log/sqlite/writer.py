@@ -67,6 +67,7 @@ class Writer:
         self._closed = False
         self._recorded_at = 0
         self._counters = Counters()
+        self._weight = 0  # of what was committed since this process has the lock, in pages of the `-wal`
         self._batches = 0
         self.hook: Hook = _nothing  # crash tests stop the world at these points
         self._thread = threading.Thread(target=self._main, name=f"tidings-writer-{sidecar.database.name}", daemon=True)
@@ -151,7 +152,11 @@ class Writer:
             if self._closed or not self._queue.empty():
                 return None
             try:
-                return work() if self._sidecar.try_lock() else None
+                if not self._sidecar.try_lock():
+                    return None
+                result = work()
+                self._weigh()
+                return result
             finally:  # an interrupt may have come at any step
                 self._roll_back()
                 self._sidecar.unlock()
@@ -167,7 +172,7 @@ class Writer:
             self.hook("committed")
             self._recorded_at = recorded_at
             self.announce(order, recorded_at)
-            self._weigh(1, 1)
+            self._weight += 4
         except sqlite3.Error as error:
             known = translated(error, self._path)
             if isinstance(known, LogLocked):
@@ -182,10 +187,9 @@ class Writer:
         while (jobs := self._take()) is not None:
             try:
                 with self._turn:
-                    outcomes = self._under_lock(jobs)
+                    self._under_lock(jobs)
             except Exception as error:  # of the lock's file, or no thread to be had; this one must outlive it
-                outcomes = [LogError(f"the log {self._path} cannot be written: {error!r}")] * len(jobs)
-            tell(jobs, outcomes)
+                tell(jobs, [LogError(f"the log {self._path} cannot be written: {error!r}")] * len(jobs))
             self._batches += 1
             self.hook("told")
         with self._turn, contextlib.suppress(sqlite3.Error):
@@ -212,7 +216,7 @@ class Writer:
             weight += job.weight
         return jobs
 
-    def _under_lock(self, jobs: Sequence[Job]) -> list[Any]:
+    def _under_lock(self, jobs: Sequence[Job]) -> None:
         if not self._sidecar.try_lock():
             is_locked = threading.Event()
             watch = threading.Thread(target=self._refuse_until, args=(is_locked, jobs), daemon=True)
@@ -222,11 +226,9 @@ class Writer:
             finally:
                 is_locked.set()
                 watch.join()  # what it has refused must not be run
-        return self._locked(jobs)
-
-    def _locked(self, jobs: Sequence[Job]) -> list[Any]:
         try:
-            return self._commit(jobs)
+            tell(jobs, self._commit(jobs))
+            self._weigh()  # behind that: nobody need wait for a checkpoint
         finally:
             self._sidecar.unlock()
 
@@ -325,7 +327,7 @@ class Writer:
             self.hook("committed")
             self._recorded_at = session.recorded_at
             self._ring(session)
-            self._weigh(jobs, session.tip - session.first_tip + session.removed)
+            self._weight += 4 + jobs // 4 + (session.tip - session.first_tip + session.removed) // 8
         except Exception as error:
             unknown = CommitUnknown(str(error))
             return [each if isinstance(each, BaseException) else unknown for each in outcomes]
@@ -341,11 +343,13 @@ class Writer:
         if session.tip > session.first_tip or session.control or session.timers or session.is_news:
             self.announce(session.tip, session.recorded_at)
 
-    def _weigh(self, jobs: int, rows: int) -> None:
-        """Count what this commit has added to the `-wal`, and empty that when it is long."""
-        if self._sidecar.add_weight(4 + jobs // 4 + rows // 8, _CHECKPOINT_WEIGHT):
-            self._checkpoint("PASSIVE")
-            self._sidecar.fill_reserve()
+    def _weigh(self) -> None:
+        """Count what was committed under this lock to the `-wal`, and empty that when it is long."""
+        weight, self._weight = self._weight, 0
+        with contextlib.suppress(OSError):  # what is committed is no less so
+            if weight and self._sidecar.add_weight(weight, _CHECKPOINT_WEIGHT):
+                self._checkpoint("PASSIVE")
+                self._sidecar.fill_reserve()
 
     def _checkpoint(self, mode: str) -> None:
         with contextlib.suppress(sqlite3.Error):  # a reader in the way: the next one gets further
