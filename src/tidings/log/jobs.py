@@ -6,16 +6,25 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
+from tidings.log.record import Draft
+
 Run = Callable[..., Any]  # (session, *, careful) -> result
 
 
 class Job:
     """Work for the writer, and the future that waits for it: of the running event loop, or of a plain thread."""
 
-    __slots__ = ("_future", "abandoned", "essential", "exclusive", "loop", "run", "weight")
+    __slots__ = ("_future", "abandoned", "essential", "exclusive", "lone", "loop", "run", "weight")
 
     def __init__(
-        self, run: Run, *, weight: int = 1, exclusive: bool = False, essential: bool = False, plain: bool = False
+        self,
+        run: Run,
+        *,
+        weight: int = 1,
+        exclusive: bool = False,
+        essential: bool = False,
+        plain: bool = False,
+        lone: Draft | None = None,
     ) -> None:
         self.loop = None if plain else asyncio.get_running_loop()
         self._future: asyncio.Future[Any] | Future[Any] | None = None
@@ -23,6 +32,7 @@ class Job:
         self.weight = weight
         self.exclusive = exclusive  # runs user code: alone in its transaction
         self.essential = essential  # an answer: may use the reserve when the disk is full
+        self.lone = lone  # an event of no stream, when to record that is all it does
         self.abandoned = False
 
     @property

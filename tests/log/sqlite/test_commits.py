@@ -42,6 +42,15 @@ async def test_an_unknown_commit_is_retried_as_one_event(log: SqliteLog) -> None
     assert await recorded(log) == ["id-1", "id-2"]
 
 
+async def test_an_error_behind_the_commit_of_an_event_that_came_alone_is_made_good(log: SqliteLog) -> None:
+    log.threads.writer.hook = OnceAt("committed", OSError("the disk has gone"))
+
+    appended = await log.append([event(1)])
+
+    assert appended.duplicate
+    assert await recorded(log) == ["id-1"]
+
+
 async def test_an_unknown_settlement_is_retried_with_one_effect(log: SqliteLog) -> None:
     await log.append([event(0)])
     settlement = Settlement(await lease_of(log), upto=await log.head(), events=[effect(1), effect(2)])
@@ -64,14 +73,15 @@ async def test_an_unknown_commit_of_a_transaction_names_its_events(log: SqliteLo
     assert unknown.value.ids == ("id-1", "id-2")
 
 
+@pytest.mark.parametrize("count", [1, 2])  # one goes another way
 @pytest.mark.parametrize("point", ["begun", "written"])
-async def test_what_fails_before_the_commit_is_tried_again_by_itself(log: SqliteLog, point: str) -> None:
+async def test_what_fails_before_the_commit_is_tried_again_by_itself(log: SqliteLog, point: str, count: int) -> None:
     log.threads.writer.hook = OnceAt(point, sqlite3.OperationalError("for a moment"))
 
-    appended = await log.append([event(1)])
+    appended = await log.append([event(number) for number in range(count)])
 
     assert not appended.duplicate
-    assert await recorded(log) == ["id-1"]
+    assert await recorded(log) == [f"id-{number}" for number in range(count)]
 
 
 async def test_what_fails_twice_before_the_commit_is_reported_and_undone(log: SqliteLog) -> None:
@@ -142,9 +152,9 @@ async def test_who_waits_for_a_commit_is_not_kept_waiting_for_the_checkpoint(
     monkeypatch.setattr(log.threads.writer._sidecar, "add_weight", lambda weight, limit: True)
     try:
         async with asyncio.timeout(30):
-            await log.append([event(1)])
+            await log.append([event(number) for number in range(500)])
         assert await asyncio.to_thread(begun.wait, 30)
     finally:
         may_end.set()
 
-    assert await recorded(log) == ["id-1"]
+    assert len(await recorded(log)) == 500

@@ -8,7 +8,7 @@ import pytest
 from tests.log.sqlite.stage import effect, event, file_size_limit, lease_of, on_writer, recorded
 from tidings.errors import DiskFull
 from tidings.log import Settlement
-from tidings.log.sqlite import SqliteLog
+from tidings.log.sqlite import SqliteLog, writer
 
 
 async def test_a_full_disk_is_a_typed_error_and_loses_nothing(log: SqliteLog) -> None:
@@ -73,3 +73,17 @@ async def test_the_wal_does_not_grow_without_end(log: SqliteLog, path: Path) -> 
 
     sizes = await asyncio.to_thread(lambda: (path.stat().st_size, Path(f"{path}-wal").stat().st_size))
     assert sizes[1] < sizes[0] < 40_000 * 1000
+
+
+async def test_the_wal_does_not_grow_without_end_where_each_of_many_publishes_one_event(
+    log: SqliteLog, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last who closes a file empties its `-wal`; here somebody stays."""
+    monkeypatch.setattr(writer, "_CHECKPOINT_WEIGHT", 40)
+    for number in range(100):
+        other = await SqliteLog.open(path)
+        await other.append([event(number)])
+        await other.close()
+
+    size = await asyncio.to_thread(lambda: Path(f"{path}-wal").stat().st_size)
+    assert size < 30 * 4 * 4096  # a commit writes four pages

@@ -17,6 +17,7 @@ from tidings.log.postgres.edge import Edge
 from tidings.log.postgres.transaction import Guard
 from tidings.log.postgres.watch import Watch
 from tidings.log.postgres.writer import Writer
+from tidings.log.record import Draft
 
 Result = TypeVar("Result")
 
@@ -64,11 +65,12 @@ class Threads:
         exclusive: bool = False,
         essential: bool = False,
         weight: int = 1,
+        lone: Draft | None = None,
         guard: Guard | None = None,
     ) -> Any:
         """Run a job in a group commit, or with `exclusive` in a transaction of its own; returns when that is committed.
 
-        `guard` looks after one that runs a handler's code.
+        `guard` looks after one that runs a handler's code. A `lone` event goes the way of all.
         """
         self.check_open()
         job = Job(run, exclusive=exclusive, essential=essential, weight=weight)
@@ -77,7 +79,9 @@ class Threads:
         with guard.on_duty():
             return await self.writer.submit(job)
 
-    def write_blocking(self, run: Run, *, weight: int = 1, timeout: float | None = None) -> Any:
+    def write_blocking(
+        self, run: Run, *, weight: int = 1, timeout: float | None = None, lone: Draft | None = None
+    ) -> Any:
         """Run a job from a plain thread, and block until it is committed, at most `timeout` seconds."""
         self.check_open()
         return self.writer.run(Job(run, weight=weight, plain=True), timeout)

@@ -88,7 +88,8 @@ class RelationalLog:
             return self._append(session, drafts, stream, expect, careful=careful)
 
         try:
-            appended: Appended = await self.threads.write(run, weight=len(drafts))
+            lone = drafts[0] if len(drafts) == 1 and stream is None else None
+            appended: Appended = await self.threads.write(run, weight=len(drafts), lone=lone)
         except CommitUnknown as error:
             raise _named(error, drafts) from error
         return appended
@@ -103,7 +104,8 @@ class RelationalLog:
             return self._append(session, drafts, careful=careful)
 
         try:
-            appended: Appended = self.threads.write_blocking(run, weight=len(drafts), timeout=timeout)
+            lone = drafts[0] if len(drafts) == 1 else None
+            appended: Appended = self.threads.write_blocking(run, weight=len(drafts), timeout=timeout, lone=lone)
         except CommitUnknown as error:
             raise _named(error, drafts) from error
         return appended

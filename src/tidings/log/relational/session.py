@@ -95,8 +95,21 @@ class Threads(Protocol):
     async def read(self, question: Callable[[Any], Result]) -> Result:
         """Ask a question, a function of a connection."""
 
-    async def write(self, run: Any, *, exclusive: bool = False, essential: bool = False, weight: int = 1) -> Any:
-        """Run a job, a function of a session and `careful`; returns what it gave once that is committed."""
+    async def write(
+        self,
+        run: Any,
+        *,
+        exclusive: bool = False,
+        essential: bool = False,
+        weight: int = 1,
+        lone: Draft | None = None,
+    ) -> Any:
+        """Run a job, a function of a session and `careful`; returns what it gave once that is committed.
 
-    def write_blocking(self, run: Any, *, weight: int = 1, timeout: float | None = None) -> Any:
+        Where to record one event of no stream is all it does, it is `lone`: that may go a shorter way.
+        """
+
+    def write_blocking(
+        self, run: Any, *, weight: int = 1, timeout: float | None = None, lone: Draft | None = None
+    ) -> Any:
         """Run a job from a plain thread, and block until it is committed, at most `timeout` seconds."""

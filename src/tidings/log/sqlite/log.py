@@ -11,13 +11,12 @@ from typing import Any, Self
 from tidings.clock import Clock, SystemClock
 from tidings.concurrency import DedicatedThread
 from tidings.errors import LogReadOnly
-from tidings.events import Event
 from tidings.log.position import START, Position
-from tidings.log.record import Draft, draft, mentions
+from tidings.log.record import Draft, mentions
 from tidings.log.relational import retention
 from tidings.log.relational.log import RelationalLog
 from tidings.log.retention import Cut, Disk, Trimmed
-from tidings.log.slices import ALL, Appended, Slice, Where
+from tidings.log.slices import ALL, Slice, Where
 from tidings.log.sqlite import reading
 from tidings.log.sqlite.ahead import ReadAhead
 from tidings.log.sqlite.backup import back_up, disk, shrink
@@ -103,17 +102,6 @@ class SqliteLog(RelationalLog):
             return seen or open_parts(Path(path), known, synchronous, lock_timeout, lease)
 
         return await cls._opened(parts)
-
-    def append_blocking(
-        self, events: Sequence[Event], *, public: bool = True, timeout: float | None = None
-    ) -> Appended:
-        """Record `events` from a plain thread, which commits them itself when nobody else is writing."""
-        if len(events) == 1 and (timeout is None or timeout > self._lock_timeout):
-            order = self.threads.record_blocking(draft(events[0], public=public))
-            if order is not None:
-                position = self.threads.epoch.position(order)
-                return Appended(position, position)
-        return super().append_blocking(events, public=public, timeout=timeout)
 
     async def scan(self, after: Position, where: Where = ALL, limit: int = 500) -> Slice:
         """One look past `after`, without waiting."""

@@ -65,24 +65,29 @@ class Threads:
         """Ask from the reader's thread itself, again and again; nobody waits for it. None ends it."""
         self._thread.look_every(seconds, None if look is None else lambda: look(self._reader))
 
-    async def write(self, run: Run, *, exclusive: bool = False, essential: bool = False, weight: int = 1) -> Any:
+    async def write(
+        self,
+        run: Run,
+        *,
+        exclusive: bool = False,
+        essential: bool = False,
+        weight: int = 1,
+        lone: Draft | None = None,
+    ) -> Any:
         """Run a job on the writer's thread, in a group commit; returns when it is committed."""
         self.check_open()
-        job = Job(run, exclusive=exclusive, essential=essential, weight=weight)
+        job = Job(run, exclusive=exclusive, essential=essential, weight=weight, lone=lone)
         if not exclusive:
             return await self.writer.submit(job)
         with self._impatience(job):
             return await self.writer.submit(job)
 
-    def write_blocking(self, run: Run, *, weight: int = 1, timeout: float | None = None) -> Any:
+    def write_blocking(
+        self, run: Run, *, weight: int = 1, timeout: float | None = None, lone: Draft | None = None
+    ) -> Any:
         """Run a job from a plain thread, and block until it is committed, at most `timeout` seconds."""
         self.check_open()
-        return self.writer.run(Job(run, weight=weight, plain=True), timeout)
-
-    def record_blocking(self, draft: Draft) -> int | None:
-        """Record one event from a plain thread, as long as nobody else writes; see `Writer.record`."""
-        self.check_open()
-        return self.writer.record(draft)
+        return self.writer.run(Job(run, weight=weight, plain=True, lone=lone), timeout)
 
     @contextlib.contextmanager
     def _impatience(self, job: Job) -> Iterator[None]:

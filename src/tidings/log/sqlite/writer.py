@@ -26,6 +26,7 @@ from tidings.log.bell import Counters
 from tidings.log.jobs import Job, tell
 from tidings.log.position import Epoch
 from tidings.log.record import Draft
+from tidings.log.slices import Appended
 from tidings.log.sqlite.failures import translated
 from tidings.log.sqlite.schema import raise_counters
 from tidings.log.sqlite.session import Session, record_at_once
@@ -67,7 +68,7 @@ class Writer:
         self._closed = False
         self._recorded_at = 0
         self._counters = Counters()
-        self._weight = 0  # of what was committed since this process has the lock, in pages of the `-wal`
+        self._weight = 0  # of what was committed and is not counted, about in pages of the `-wal`
         self._batches = 0
         self.hook: Hook = _nothing  # crash tests stop the world at these points
         self._thread = threading.Thread(target=self._main, name=f"tidings-writer-{sidecar.database.name}", daemon=True)
@@ -106,16 +107,6 @@ class Writer:
             return self.submit(job).result(timeout)
         finally:
             job.future.cancel()  # whatever ended the wait: nobody wants it any more
-
-    def record(self, draft: Draft) -> int | None:
-        """Record one event of no stream on the calling thread; its order.
-
-        None when somebody else writes, or when it did not go: to `run` an append then does the same, and tells why.
-
-        Raises:
-            LogLocked: a writer outside tidings has the file.
-        """
-        return self._unless_busy(lambda: self._record(draft))
 
     def refuse_behind(self, job: Job) -> bool:
         """Refuse what is queued while `job` does not come to its end; False when it has, or has not begun."""
@@ -162,25 +153,6 @@ class Writer:
                 self._sidecar.unlock()
         finally:
             self._turn.release()
-
-    def _record(self, draft: Draft) -> int | None:
-        if self._connection.in_transaction:  # it would be part of what is rolled back; `run` begins by that
-            return None
-        recorded_at = max(int(self.clock.now() * 1e6), self._recorded_at)
-        try:
-            order = record_at_once(self._connection, draft, recorded_at)
-            self.hook("committed")
-            self._recorded_at = recorded_at
-            self.announce(order, recorded_at)
-            self._weight += 4
-        except sqlite3.Error as error:
-            known = translated(error, self._path)
-            if isinstance(known, LogLocked):
-                raise known from error
-            return None
-        except Exception:  # before the commit or behind it: an append that looks for the id will know
-            return None
-        return order
 
     def _main(self) -> None:
         here.is_awaited_by = WRITERS
@@ -251,10 +223,36 @@ class Writer:
         return drained
 
     def _commit(self, jobs: Sequence[Job]) -> list[Any]:
+        lone = jobs[0].lone if len(jobs) == 1 and not jobs[0].is_unwanted else None
+        if lone is not None and (outcome := self._at_once(lone)) is not None:
+            return [outcome]
         outcomes = self._attempt(jobs, careful=False)
         if outcomes is None:
             outcomes = [self._alone(job) for job in jobs]
         return outcomes
+
+    def _at_once(self, draft: Draft) -> Appended | LogLocked | None:
+        """Record one event of no stream by one statement.
+
+        None when it did not go, or nobody knows: the long way, which looks for its id, does the same and tells why.
+        """
+        if self._connection.in_transaction:  # it would be part of that; the long way begins by rolling it back
+            return None
+        try:
+            recorded_at = max(int(self.clock.now() * 1e6), self._recorded_at)
+            self.hook("begun")
+            self.hook("written")
+            order = record_at_once(self._connection, draft, recorded_at)
+            self.hook("committed")
+            self._recorded_at = recorded_at
+            self.announce(order, recorded_at)
+            self._weight += 4
+        except BaseException as error:  # before the commit or behind it
+            self._check_interrupt(error)
+            known = _known(error, self._path)
+            return known if isinstance(known, LogLocked) else None
+        position = self._epoch.position(order)
+        return Appended(position, position)
 
     def _alone(self, job: Job) -> Any:
         outcome = (self._attempt([job], careful=True) or [None])[0]
@@ -276,8 +274,7 @@ class Writer:
             self.hook("written")
         except BaseException as error:  # a handler may raise anything; this thread must outlive it
             self._roll_back()
-            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is not self._thread:
-                raise  # of a plain thread, which has its own end
+            self._check_interrupt(error)
             known = _known(error, self._path)
             # Locked by a writer outside tidings: every job alone would wait as long again.
             return [known] * len(jobs) if careful or isinstance(known, LogLocked) else None
@@ -291,6 +288,11 @@ class Writer:
         except sqlite3.Error as error:
             return self._failed_commit(jobs, error, careful=careful)
         return self._committed(session, outcomes, len(jobs))
+
+    def _check_interrupt(self, error: BaseException) -> None:
+        """One of a plain thread is raised, as it is that thread's end; the writer's own outlives whatever is raised."""
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is not self._thread:
+            raise error
 
     def _run(self, job: Job, session: Session, *, careful: bool) -> Any:
         if not self._begin(job):
