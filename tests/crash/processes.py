@@ -107,6 +107,11 @@ class Child:
         self._process.kill()
         self.wait()
 
+    def freeze(self) -> None:
+        """SIGSTOP; returns when none of it runs any more."""
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""
         self._process.send_signal(number)

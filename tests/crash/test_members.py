@@ -1,6 +1,7 @@
 """Members that die, stand still, come and go: their lanes find another owner soon, and no former owner settles."""
 
 import asyncio
+import fcntl
 import random
 import signal
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.oracle import rows
+from tests.crash.oracle import file_of, rows
 from tests.crash.processes import WITHIN, Child, Start
 from tests.crash.programs.coins import CoinPaid, paid
 from tidings import App
@@ -72,13 +73,34 @@ def test_the_event_in_hand_of_a_killed_member_is_handed_to_another(start: Start,
     assert took < TAKEOVER
 
 
+def freeze(child: Child, url: str) -> None:
+    """Stop it between two commits: one stopped within would keep the writers' lock, and all others out."""
+    for _ in range(100):
+        child.freeze()
+        if not is_locked(url):
+            return
+        child.send(signal.SIGCONT)
+    raise AssertionError("it was within a commit each time")
+
+
+def is_locked(url: str) -> bool:
+    """Does anybody have the writers' lock, or wait for it?"""
+    for name in ("turn", "lock"):
+        with (file_of(f"{url}-tidings") / name).open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    return False
+
+
 @pytest.mark.parametrize("late", [True, False], ids=["settles-late", "settles-before-it-knows"])
 def test_a_member_stopped_past_its_lease_is_fenced_when_it_comes_back(late: bool, start: Start, url: str) -> None:
     stopped = start("patient", url, 0.5)
     owning(stopped, 16)
     asyncio.run(pay(url, CoinPaid("a", 1)))
     stopped.expect("begun")
-    stopped.send(signal.SIGSTOP)
+    freeze(stopped, url)
 
     takes = start("patient", url, 0.5)
     owning(takes, 16)  # the stopped one's name was struck off: all are free
