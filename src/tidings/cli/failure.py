@@ -1,6 +1,7 @@
 """What is said of a call that failed, and its exit code."""
 
 import re
+from typing import Any
 
 from tidings.errors import TidingsError
 
@@ -14,6 +15,7 @@ EXIT_CODES = {
     INTERRUPTED: "interrupted by Ctrl-C",
 }
 
+_EXTRA = re.compile(r"unexpected extra argument.*\W([A-Za-z_][\w.]*:[A-Za-z_]\w*)\W*$")
 _TWICE = re.compile(r"( Did you mean [^?]*\?)\1+")  # typer and the library below it may both have a guess
 
 
@@ -46,7 +48,15 @@ def _misuse(error: Exception) -> str:
         return message
     path = context.command_path if context is not None else "tidings"
     said = _TWICE.sub(r"\1", _one_line(message))
+    said += _hint(said, context)
     return f"{path}: {said if said.endswith(('.', '?')) else f'{said}.'} See '{path} --help'."
+
+
+def _hint(said: str, context: Any) -> str:
+    """For who names the application as `run` and `--app` take it, where it has to be by `--app`."""
+    extra = _EXTRA.search(said)
+    takes_app = context is not None and any("--app" in each.opts for each in context.command.params)
+    return f"; an application is named as in --app {extra[1]}" if extra and takes_app else ""
 
 
 def _is_misuse(error: Exception) -> bool:
