@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import sys
 import urllib.request
 import uuid
@@ -307,6 +308,19 @@ async def test_without_its_administration_no_more_is_claimed_than_can_be_kept(pu
         with pytest.raises(ConfigurationError, match="say admin=http"):
             await attempt
     await broker.close()
+
+
+def test_a_command_that_needs_its_administration_says_how_it_is_named(pulsar_server: PulsarServer, prefix: str) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "tidings", "groups"],
+        env=os.environ | {"TIDINGS_BROKER": f"{pulsar_server.url}?prefix={prefix}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert told.returncode == 1
+    assert "does not tell how topics and groups stand: say admin=http://" in told.stderr
 
 
 async def test_groups_are_made_without_its_administration_too(pulsar_server: PulsarServer, prefix: str) -> None:

@@ -176,9 +176,10 @@ class Broker(Protocol):
         """
 
     async def groups(self) -> list[Standing]:
-        """The groups it knows, by name. Asked of who claims `lag`.
+        """The groups it knows, by name. Who claims `lag` can say.
 
         Raises:
+            NotSupported, ConfigurationError: it cannot, or not without a setting, which is named.
             BrokerError, LogError: the carrier did not say.
         """
 

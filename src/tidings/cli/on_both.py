@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from tidings.address import redacted
 from tidings.brokers import Broker, DeadLetter, Standing
-from tidings.cli.on_broker import call, decided, letters_of, named, standings_of
+from tidings.cli.on_broker import call, decided, letters_of, named
 from tidings.errors import NotSupported, TidingsError
 from tidings.events import PatternSet
 
@@ -22,7 +22,7 @@ def standings(target: Any, names: Sequence[str]) -> list[Standing]:
     chosen = [name for name in target.direct if not names or PatternSet(names).matches(name)]
     if not chosen:
         return []
-    there = {each.group: each for each in _asked(target, standings_of)}
+    there = {each.group: each for each in _asked(target, lambda broker: broker.groups())}
     return [there.get(name, Standing(name)) for name in chosen]
 
 

@@ -34,7 +34,7 @@ def show_groups(target: Any, names: Sequence[str], *, as_json: bool, header: boo
     """The groups that a broker knows: what waits for each, as far as it tells."""
     from tidings.cli.output import print_json, print_rows
 
-    standings: list[Standing] = call(target, standings_of)
+    standings: list[Standing] = call(target, lambda broker: broker.groups())
     found = [each for each in standings if not names or each.group in names]
     say_who_is_missing(found)
     if as_json:
@@ -161,17 +161,6 @@ async def follow(
                 if count == limit:
                     return
             await inbox.settle(arrivals)
-
-
-async def standings_of(broker: Broker) -> list[Standing]:
-    """How its groups stand.
-
-    Raises:
-        NotSupported: it does not tell.
-    """
-    if not broker.capabilities.lag:
-        raise NotSupported(broker.url, "say what waits for a group")
-    return await broker.groups()
 
 
 async def letters_of(broker: Broker, group: str | None) -> list[DeadLetter]:
