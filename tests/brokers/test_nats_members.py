@@ -12,7 +12,8 @@ from tidings.brokers import Broker, Inbox, connect
 from tidings.brokers.nats import membership
 from tidings.brokers.nats.consumers import AGAIN
 from tidings.brokers.nats.inbox import GroupInbox
-from tidings.errors import Fenced
+from tidings.brokers.nats.records import Records
+from tidings.errors import BrokerUnreachable, Fenced
 from tidings.events import Event
 from tidings.testing.broker_conformance.words import arrived_ids, take, within
 
@@ -65,6 +66,27 @@ async def test_who_has_what_comes_again_has_no_partition_less(
             await owned_by(second, 1)
             await owned_by(first, 1)
     await broker.close()
+
+
+async def test_who_joins_while_the_server_is_killed_is_told_that_its_connection_is_lost(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Records.begin
+
+    async def interrupted(records: Records) -> None:
+        await begin(records)
+        records._seen = 1_000_000  # a note that the server has lost, and will number so again
+        records._link.lose("it was killed")
+
+    monkeypatch.setattr(Records, "begin", interrupted)
+    await broker.publish([Event(source="shop", type="order:created")])
+    with pytest.raises(BrokerUnreachable, match="it was killed"):
+        async with broker.subscribe(["**"], group="g"):
+            pass
+
+    monkeypatch.setattr(Records, "begin", begin)
+    async with broker.subscribe(["**"], group="g") as member:
+        await owned_by(member, 4)
 
 
 async def drain(inbox: Inbox, got: list[str]) -> None:

@@ -101,17 +101,24 @@ class Records:
     async def read_up_to(self, sequence: int) -> None:
         """Wait until a note that was written has come back.
 
+        It may have been written over another connection than notes come by. What came before that was lost says nothing
+        of it: a server that was killed may number notes again as it had numbered those that are gone.
+
         Raises:
-            BrokerError: it does not.
+            BrokerError: it does not, or not by this connection.
         """
+        link = self._link
         try:
-            async with asyncio.timeout(self._link.timeout):
-                while self._seen < sequence:
+            async with asyncio.timeout(link.timeout):
+                while self._seen < sequence and link.lost is None:
                     self._came.clear()
                     await self._came.wait()
         except TimeoutError:
-            told = f"{self._wire.settings.shown} hands over no notes of group {self._group!r}"
-            raise BrokerError(f"{told}: stream {self._names.records} may have been made anew") from None
+            if link.lost is None:
+                told = f"{self._wire.settings.shown} hands over no notes of group {self._group!r}"
+                raise BrokerError(f"{told}: stream {self._names.records} may have been made anew") from None
+        if link.lost is not None:
+            raise link.error()
 
     async def remove(self, key: Key) -> None:
         """Have the server forget it, unless it is written anew."""
