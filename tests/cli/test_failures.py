@@ -43,7 +43,7 @@ def test_an_error_of_ours_or_of_the_application_says_how_to_see_more(tidings: Ti
         (["groups", "puase"], "Did you mean 'pause'? See 'tidings groups --help'.\n"),
         (["dead", "show"], "Missing argument 'event'. See 'tidings dead show --help'.\n"),
         (["tail", "--form", "x"], "(Possible options: --from). See 'tidings tail --help'.\n"),
-        (["describe", "shop:app"], "an application is named as in --app shop:app. See 'tidings describe --help'.\n"),
+        (["describe", "shop:app"], "if that is the application, say --app shop:app. See 'tidings describe --help'.\n"),
         (["describe", "shop"], "unexpected extra argument(s) (shop). See 'tidings describe --help'.\n"),
         (["run", "--workers", "0"], "See 'tidings run --help'.\n"),
     ],

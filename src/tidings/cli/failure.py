@@ -56,7 +56,7 @@ def _hint(said: str, context: Any) -> str:
     """For who names the application as `run` and `--app` take it, where it has to be by `--app`."""
     extra = _EXTRA.search(said)
     takes_app = context is not None and any("--app" in each.opts for each in context.command.params)
-    return f"; an application is named as in --app {extra[1]}" if extra and takes_app else ""
+    return f"; if that is the application, say --app {extra[1]}" if extra and takes_app else ""
 
 
 def _is_misuse(error: Exception) -> bool:
