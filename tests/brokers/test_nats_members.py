@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from tidings.brokers import Broker, Inbox, connect
 from tidings.brokers.nats import membership
 from tidings.brokers.nats.consumers import AGAIN
 from tidings.brokers.nats.inbox import GroupInbox
+from tidings.brokers.nats.membership import Membership
 from tidings.brokers.nats.records import Records
 from tidings.errors import BrokerUnreachable, Fenced
 from tidings.events import Event
@@ -87,6 +89,33 @@ async def test_who_joins_while_the_server_is_killed_is_told_that_its_connection_
     monkeypatch.setattr(Records, "begin", begin)
     async with broker.subscribe(["**"], group="g") as member:
         await owned_by(member, 4)
+
+
+async def test_what_a_member_takes_is_not_thought_lost_before_its_note_has_come_back(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_up_to, members, lost = Records.read_up_to, list[Membership](), list[bool]()
+    init = Membership.__init__
+
+    def kept(self: Membership, *arguments: Any) -> None:
+        init(self, *arguments)
+        members.append(self)
+
+    async def looked(self: Records, sequence: int) -> None:
+        notes, self.notes = self.notes, {}  # none of them has come
+        lost.append(members[0].lost())
+        self.notes |= notes
+        await read_up_to(self, sequence)
+
+    monkeypatch.setattr(Membership, "__init__", kept)
+    monkeypatch.setattr(Records, "read_up_to", looked)
+    await broker.publish([Event(source="shop", type="order:created")])
+    async with broker.subscribe(["**"], group="g"):
+        taken_in = lost[:]
+        assert len(members[0].mine) == 5  # four, and what comes again
+
+    assert len(taken_in) == 2, "it showed that it lives, and took its turn"
+    assert not any(taken_in)
 
 
 async def drain(inbox: Inbox, got: list[str]) -> None:

@@ -80,17 +80,20 @@ class Membership:
         return wanted
 
     async def take(self, places: Sequence[Place]) -> None:
-        """Note that they are its own, those that nobody took meanwhile."""
+        """Note that they are its own, those that nobody took meanwhile.
+
+        They count as its own when that is read back: whoever looks before would miss the notes, and think them lost.
+        """
         before = [self._records.notes.get(_key(place)) for place in places]
         notes = [
             (_key(place), {"owner": self.member}, 0 if note is None else note.sequence)
             for place, note in zip(places, before, strict=True)
         ]
         numbers = await self._records.write_all(notes)
+        await self._records.read_up_to(max([number for number in numbers if number is not None], default=0))
         for place, note, number in zip(places, before, numbers, strict=True):
             if number is not None:
                 self.mine[place] = note
-        await self._records.read_up_to(max([number for number in numbers if number is not None], default=0))
 
     async def release(self, places: dict[Place, tuple[bool, int]]) -> None:
         """Others may take them; each with whether all of it is given back, and the number of its last delivery."""
