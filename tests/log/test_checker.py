@@ -173,6 +173,28 @@ def test_a_process_goes_on_in_a_file_that_another_left_torn(tmp_path: Path) -> N
     assert [fact.event_id for fact in History.read(path).facts] == ["e0", "e1"]
 
 
+def test_processes_do_not_share_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "facts"
+    first = History(path)
+
+    with pytest.raises(ValueError, match="give each process a path of its own"):
+        History(path)
+    first.attempted("e0")
+    first.close()
+    History(path).close()
+
+    assert [fact.event_id for fact in History.read(path).facts] == ["e0"]
+
+
+def test_a_folder_stands_for_the_files_in_it(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        history = History(tmp_path / name)
+        history.attempted(name)
+        history.close()
+
+    assert [fact.event_id for fact in History.read(tmp_path).facts] == ["one", "two"]
+
+
 @pytest.mark.parametrize("text", [b'x\n["attempted",1,"e0"]\n', b'["attempted",1,"e0"]\nx\n'])
 def test_a_line_that_was_never_a_fact_is_an_error(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "facts").write_bytes(text)

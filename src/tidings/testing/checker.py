@@ -1,7 +1,7 @@
 """The oracle of crash tests: what was tried, acknowledged and seen, and what of it cannot be.
 
 A `History` in memory serves one test; one with a path writes a line a fact, so that what a killed process knew is not
-lost with it. Give every process, and every restart if you like, a path; `History.read` puts them together.
+lost with it. Give every process a path of its own, and every restart if you like; `History.read` puts them together.
 
     history = History(path)
     history.attempted("id-1", key="customer-7", sequence=1)   # before publishing
@@ -13,6 +13,7 @@ lost with it. Give every process, and every restart if you like, a path; `Histor
     assert report.is_clean, report
 """
 
+import fcntl
 import itertools
 import os
 import time
@@ -42,13 +43,19 @@ _decode = msgspec.json.Decoder(Fact).decode
 
 
 class History:
-    """Facts in the order they happened."""
+    """Facts in the order they happened.
+
+    Raises:
+        ValueError: another history writes to `path` now. Who is killed may leave half a line, which the next fact of
+            another process would be joined to.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self.facts: list[Fact] = []
         self._file: int | None = None
         if path is not None:
             self._file = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            self._lock(path)
             self._note(Fact("begun", time.monotonic_ns()), b"\n")  # a new line, whatever an earlier life left torn
 
     def attempted(self, event_id: str, *, key: str | None = None, sequence: int = 0) -> None:
@@ -77,14 +84,24 @@ class History:
     def read(cls, *paths: Path) -> Self:
         """One history out of the files of several processes, by the moments of their facts.
 
-        A line may be torn where its process was killed: at the end of a file, or before the next process began in it.
+        A folder stands for the files in it. A line may be torn where its process was killed: at the end of a file, or
+        before the next process began in it.
 
         Raises:
             ValueError: a line cannot be read although nobody was killed there.
         """
         history = cls()
-        history.facts = sorted(itertools.chain(*map(_facts_in, paths)), key=lambda fact: fact.moment)
+        files = itertools.chain(*(path.iterdir() if path.is_dir() else [path] for path in paths))
+        history.facts = sorted(itertools.chain(*map(_facts_in, files)), key=lambda fact: fact.moment)
         return history
+
+    def _lock(self, path: Path) -> None:
+        assert self._file is not None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise ValueError(f"{path} is another history's now: give each process a path of its own") from None
 
     def _note(self, fact: Fact, before: bytes = b"") -> None:
         if self._file is None:

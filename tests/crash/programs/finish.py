@@ -1,4 +1,4 @@
-"""A last member, which nobody kills: works until no event and no retry is left: `finish URL HISTORY`.
+"""A last member, which nobody kills: works until no event and no retry is left: `finish URL HISTORIES`.
 
 Says `finished` then; each call `handled`, as a worker does.
 """
@@ -6,9 +6,8 @@ Says `finished` then; each call `handled`, as a worker does.
 import asyncio
 import random
 import sys
-from pathlib import Path
 
-from tests.crash.programs.talk import report, say
+from tests.crash.programs.talk import own_history, report, say
 from tests.crash.programs.worker import bank, make_tables
 from tidings import App
 from tidings.testing import History
@@ -32,4 +31,4 @@ async def until_idle(app: App) -> None:
 
 if __name__ == "__main__":
     report("claim")
-    asyncio.run(finish(sys.argv[1], History(Path(sys.argv[2]))))
+    asyncio.run(finish(sys.argv[1], own_history(sys.argv[2])))

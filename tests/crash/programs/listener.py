@@ -1,14 +1,13 @@
-"""A member of one group without effects, light enough for many events: `listener URL HISTORY`; ends at SIGTERM.
+"""A member of one group without effects, light enough for many events: `listener URL HISTORIES`; ends at SIGTERM.
 
 Says `ready` once it owns lanes, and `handled` for each call.
 """
 
 import asyncio
 import sys
-from pathlib import Path
 
 from tests.crash.programs.coins import CoinPaid
-from tests.crash.programs.talk import report, say
+from tests.crash.programs.talk import own_history, report, say
 from tests.crash.programs.worker import note_settled
 from tidings import App, Event
 from tidings.testing import History
@@ -36,4 +35,4 @@ async def main(url: str, history: History) -> None:
 
 if __name__ == "__main__":
     report("claim")
-    asyncio.run(main(sys.argv[1], History(Path(sys.argv[2]))))
+    asyncio.run(main(sys.argv[1], own_history(sys.argv[2])))

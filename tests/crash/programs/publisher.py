@@ -1,4 +1,4 @@
-"""Publishes coins until it is done or killed: `publisher URL HISTORY NAME COUNT SEED [LARGEST [CALLERS]]`.
+"""Publishes coins until it is done or killed: `publisher URL HISTORIES NAME COUNT SEED [LARGEST [CALLERS]]`.
 
 Each append is of one coin up to LARGEST; CALLERS of them are under way at a time. Says `ready`, then `acked N` after
 each acknowledged append, N being the coins so far, and `done` at its end.
@@ -7,10 +7,9 @@ each acknowledged append, N being the coins so far, and `done` at its end.
 import asyncio
 import random
 import sys
-from pathlib import Path
 
 from tests.crash.programs.coins import CoinPaid, paid
-from tests.crash.programs.talk import say
+from tests.crash.programs.talk import own_history, say
 from tidings import App, Event
 from tidings.testing import History
 
@@ -68,10 +67,10 @@ class Publisher:
         self._app.log.append_blocking(events)
 
 
-async def main(url: str, path: str, name: str, count: str, seed: str, largest: str = "1", callers: str = "1") -> None:
+async def main(url: str, folder: str, name: str, count: str, seed: str, largest: str = "1", callers: str = "1") -> None:
     chance = random.Random(seed)
     async with App("till", url) as app:
-        publisher = Publisher(app, History(Path(path)), int(count))
+        publisher = Publisher(app, own_history(folder), int(count))
         say("ready")
         async with asyncio.TaskGroup() as tasks:
             for caller in range(int(callers)):

@@ -1,4 +1,4 @@
-"""A member of three groups with an effect each, which may publish as well: `worker URL HISTORY SEED [NAME COUNT]`.
+"""A member of three groups with an effect each, which may publish as well: `worker URL HISTORIES SEED [NAME COUNT]`.
 
 - `bank.book`  `def` with `tx`: a row in `booked`, and a `coin:booked` event; now and then it fails
 - `bank.note`  `async def` with `tx`: a row in `noted`
@@ -11,12 +11,11 @@ import asyncio
 import random
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tests.crash.programs.coins import CoinBooked, CoinPaid
 from tests.crash.programs.publisher import Publisher, Purse
-from tests.crash.programs.talk import report, say
+from tests.crash.programs.talk import own_history, report, say
 from tidings import App, Event, Retry
 from tidings.log import Log, Settlement, Where
 from tidings.log.group import LANES
@@ -112,6 +111,6 @@ async def work(url: str, history: History, chance: random.Random, name: str, cou
 
 if __name__ == "__main__":
     report("claim", "fence")
-    url, path, seed = sys.argv[1:4]
+    url, folder, seed = sys.argv[1:4]
     name, count = (sys.argv[4], int(sys.argv[5])) if len(sys.argv) > 4 else ("", 0)
-    asyncio.run(work(url, History(Path(path)), random.Random(seed), name, count))
+    asyncio.run(work(url, own_history(folder), random.Random(seed), name, count))
