@@ -1,6 +1,7 @@
 """Members of a group on MQTT: one that is slow, and one that was too slow."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -75,6 +76,38 @@ async def test_who_leaves_a_server_that_does_not_answer_waits_for_it_once(
 
     assert len(waited) == PARTITIONS
     await broker.close()
+
+
+async def test_a_member_that_loses_the_server_while_it_leaves_leaves_no_failure_that_nobody_asks_for(
+    mosquitto_server: MosquittoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = await connect(url_of(mosquitto_server, prefix=own_name(), session=1))
+    loop, opening, untold = asyncio.get_running_loop(), asyncio.Event(), list[object]()
+
+    async def refused(part: Part) -> None:
+        opening.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise BrokerUnreachable("mqtt://host", "nobody listens") from None
+
+    async def subscribe() -> None:
+        async with broker.subscribe(["order:*"], group="g"):
+            pass
+
+    monkeypatch.setattr(Part, "open", refused)
+    subscribing = asyncio.create_task(subscribe())
+    await opening.wait()
+    subscribing.cancel()
+    await asyncio.wait([subscribing])
+    await broker.close()
+    handler = loop.get_exception_handler()
+    loop.set_exception_handler(lambda loop, context: untold.append(context["message"]))
+    del subscribing
+    gc.collect()  # a task that failed, and was never asked why, says so when it is gone
+    loop.set_exception_handler(handler)
+
+    assert untold == []
 
 
 async def test_what_was_another_members_meanwhile_is_not_settled(mosquitto_server: MosquittoServer) -> None:

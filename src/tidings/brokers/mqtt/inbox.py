@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from tidings.brokers.interface import Arrival
 from tidings.brokers.mqtt.part import Part, Place
 from tidings.brokers.mqtt.wire import Wire
-from tidings.errors import BrokerError, Fenced, NotSupported
+from tidings.errors import Fenced, NotSupported
 from tidings.events import PatternSet
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ class MqttInbox:
         self._parts: set[Part] = set()  # those with something in hand
         self._in_hand = 0
         self._news = asyncio.Event()
-        self._failure: BrokerError | None = None
+        self.failure: Exception | None = None
         self.when_idle: Callable[[], None] = lambda: None  # called when a part that is to be let go of has no more
 
     async def receive(self, at_most: int = 500) -> list[Arrival]:
         """What has come, or what comes next."""
         while True:
-            if self._failure is not None:
-                raise self._failure
+            if self.failure is not None:
+                raise self.failure
             room = min(at_most, self._prefetch - self._in_hand)
             if room > 0 and self._buffer and (arrivals := self._next(room)):
                 return arrivals
@@ -62,8 +62,8 @@ class MqttInbox:
                 parts.add(place.part)
         self._acknowledge(parts)
         self._news.set()
-        if is_late and self._failure is not None:
-            raise self._failure
+        if is_late and self.failure is not None:
+            raise self.failure
         if is_late:
             raise Fenced(self._group, self._member)
 
@@ -81,9 +81,9 @@ class MqttInbox:
             self._buffer.append((place, message))
             self._news.set()
 
-    def fail(self, failure: BrokerError) -> None:
+    def fail(self, failure: Exception) -> None:
         """There is nothing more to come: whoever receives is told why."""
-        self._failure = self._failure or failure
+        self.failure = self.failure or failure
         self._news.set()
 
     def _next(self, room: int) -> list[Arrival]:

@@ -80,8 +80,8 @@ class Membership:
         finally:
             failing.cancel()
             complete.cancel()
-        if self._task.done():
-            self._task.result()
+        if self._inbox.failure is not None:
+            raise self._inbox.failure
         if not self._complete.is_set():
             raise BrokerUnreachable(self._settings.url, f"not every session of group {self._group!r} could be had")
 
@@ -114,9 +114,8 @@ class Membership:
                     async with asyncio.timeout(self._settings.session / 2):
                         await self._changed.wait()
                 self._changed.clear()
-        except BrokerError as error:
+        except Exception as error:  # told to whoever joins or receives
             self._inbox.fail(error)
-            raise
 
     async def _turn(self) -> None:
         """Give back what others should have, and take what nobody has."""
