@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from tests.servers.maven import JavaServer
 from tests.servers.server import talk
 
+CURSORS_EVERY = 1  # seconds, in which the server writes down how far subscriptions are; 60 are usual
 VERSION = "4.0.7"  # of 4.0, which lives long; not of every release did all parts reach Maven Central
 _OPENED = (
     "java.base/sun.net",
@@ -80,6 +81,7 @@ class PulsarServer(JavaServer):
             "webServicePort": str(administration),
             "loadBalancerEnabled": "false",
             "keepAliveIntervalSeconds": "3",  # a member that stands still is missed soon, where 30 are usual
+            "managedLedgerCursorPositionFlushSeconds": str(CURSORS_EVERY),
             "managedLedgerDefaultEnsembleSize": "1",
             "managedLedgerDefaultWriteQuorum": "1",
             "managedLedgerDefaultAckQuorum": "1",

@@ -26,7 +26,7 @@ from tidings.errors import BrokerError, BrokerUnreachable
 from tidings.events import Event, new_id
 
 UNTOLD: Final = 0.2  # seconds: the client gathers for half of it
-UNWRITTEN: Final = 2.0  # seconds: a server writes down how far a subscription is once in one of them
+UNWRITTEN: Final = 60.0  # seconds: the server's `managedLedgerCursorPositionFlushSeconds`, where nobody sets it
 
 
 class PulsarBroker:
@@ -53,8 +53,9 @@ class PulsarBroker:
             max_size=settings.max_size,
             lag=bool(settings.admin),
             acknowledgement="on the disks of as many bookies as the namespace's acknowledgement quorum asks for",
-            settlement=f"said to the client, which tells the server within {UNTOLD:g} s, as that does its disk within"
-            f" {UNWRITTEN:g} s: some of those before a member, or the server, was killed may come again",
+            settlement=f"said to the client, which tells the server within {UNTOLD:g} s, as that does its disk: about"
+            f" once a second while more is settled, else within {UNWRITTEN:g} s; some of those before a member, or the"
+            " server, was killed may come again",
         )
         self._clock = clock or SystemClock()
         self._channels = channels or Channels()
