@@ -11,6 +11,7 @@ from tests.brokers.words import own_name, received_of, until, url_of
 from tests.servers.nats import NatsServer
 from tidings.brokers import Broker, Inbox, connect
 from tidings.brokers.nats import membership
+from tidings.brokers.nats.broker import JetStreamBroker
 from tidings.brokers.nats.consumers import AGAIN
 from tidings.brokers.nats.inbox import GroupInbox
 from tidings.brokers.nats.membership import Membership
@@ -116,6 +117,28 @@ async def test_what_a_member_takes_is_not_thought_lost_before_its_note_has_come_
 
     assert len(taken_in) == 2, "it showed that it lives, and took its turn"
     assert not any(taken_in)
+
+
+async def test_notes_that_are_forgotten_take_no_other_note_from_who_has_still_to_read_it(broker: Broker) -> None:
+    assert isinstance(broker, JetStreamBroker)
+    carrier = broker._carrier
+    await carrier.streams.own()
+    link = await carrier.wire.link()
+    writer, reader = (Records(carrier.wire, link, carrier.names, "g", lambda: None) for _ in range(2))
+    await writer.begin()
+    await reader.begin()
+    missed = []
+
+    for number in range(200):
+        gone = await writer.write(("member", str(number)), {})
+        await writer.read_up_to(gone)
+        removing = asyncio.create_task(writer.remove(("member", str(number))))  # as whoever tidies up does
+        lasting = [await writer.write(("part", str(each)), {"round": number}) for each in range(4)]
+        await removing
+        await reader.read_up_to(await writer.write(("end",), {}))
+        missed += [number for each in lasting if each not in {note.sequence for note in reader.notes.values()}]
+
+    assert missed == []
 
 
 async def drain(inbox: Inbox, got: list[str]) -> None:

@@ -62,10 +62,7 @@ class Letters:
 
     async def forget(self, sequences: Iterable[int]) -> None:
         """Remove messages of the stream, those that are there."""
-        said = [{"seq": sequence, "no_erase": True} for sequence in sequences]
-        for answer in await self._wire.try_all([(f"STREAM.MSG.DELETE.{self._names.letters}", each) for each in said]):
-            if isinstance(answer, JetStreamError) and answer.code not in (NO_MESSAGE, _NOT_FOUND):
-                raise answer
+        await self._wire.remove(self._names.letters, sequences)
 
     async def counts(self) -> dict[str, int]:
         """How many each group has, by the subject of its letters."""
@@ -105,9 +102,6 @@ class Letters:
                 raise
             after = found["message"]["seq"]
             yield found["message"]
-
-
-_NOT_FOUND: Final = 10043  # "message delete failed": it is not there
 
 
 def _letter(message: dict[str, Any], reading: Reading) -> DeadLetter:

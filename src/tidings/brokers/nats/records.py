@@ -122,9 +122,7 @@ class Records:
 
     async def remove(self, key: Key) -> None:
         """Have the server forget it, unless it is written anew."""
-        note, subject = self.notes.pop(key), self._names.record(self._group, *key)
-        said = {"filter": subject, "seq": note.sequence + 1}
-        await self._wire.api(f"STREAM.PURGE.{self._names.records}", said)
+        await self._forget(self.notes.pop(key).sequence)
 
     async def note_calls(self, stream: str, sequence: int, beyond: int) -> None:
         """Of this message so many calls were made beyond what the server counts, which is how often it handed it over.
@@ -135,13 +133,17 @@ class Records:
         number = await self.write(key, {"beyond": beyond} if beyond else {})
         await self.read_up_to(number)
         if not beyond:
-            said = {"filter": self._names.record(self._group, *key), "seq": number + 1}
-            await self._wire.api(f"STREAM.PURGE.{self._names.records}", said)
+            await self._forget(number)
 
     def calls_beyond(self, stream: str, sequence: int) -> int:
         """What was noted so of it."""
         note = self.notes.get((_CALLS, stream, str(sequence)))
         return 0 if note is None else int(note.said["beyond"])
+
+    async def _forget(self, sequence: int) -> None:
+        if self._link.lost is not None:  # another life of the server may have given the number to another note
+            raise self._link.error()
+        await self._wire.remove(self._names.records, [sequence])
 
     def _hear(self, subject: bytes, reply: bytes, head: bytes, data: bytes) -> None:
         words = reply.split(b".")

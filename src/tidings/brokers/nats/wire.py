@@ -1,7 +1,7 @@
 """A connection that is made when it is first needed, and again after it was lost; and what JetStream is asked."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +14,7 @@ from tidings.errors import BrokerError
 NO_STREAM: Final = 10059
 NO_CONSUMER: Final = 10014
 NO_MESSAGE: Final = 10037
+_NO_SEQUENCE: Final = 10043  # "message delete failed": it is not there
 NOT_LAST: Final = 10071  # somebody else wrote to the subject meanwhile
 _PAGES: Final = 10_000  # a bound for what is listed page by page
 
@@ -131,6 +132,20 @@ class Wire:
             (f"$JS.API.{name}", b"" if said is None else msgspec.json.encode(said), b"") for name, said in questions
         ]
         return [self.understood(answer) for answer in await self.ask_all(asked)]
+
+    async def remove(self, stream: str, sequences: Iterable[int]) -> None:
+        """Remove these messages, those that are there.
+
+        One at a time, as a purge of one subject has servers before 2.9.15 skip what consumers of several subjects have
+        still to be handed (nats-server, pull request 3838).
+
+        Raises:
+            JetStreamError, BrokerUnreachable, BrokerError: as `api_all`.
+        """
+        said = [{"seq": sequence, "no_erase": True} for sequence in sequences]
+        for answer in await self.try_all([(f"STREAM.MSG.DELETE.{stream}", each) for each in said]):
+            if isinstance(answer, JetStreamError) and answer.code not in (NO_MESSAGE, _NO_SEQUENCE):
+                raise answer
 
     def understood(self, data: bytes) -> dict[str, Any] | JetStreamError:
         """An answer of JetStream's."""
