@@ -27,16 +27,18 @@ def fill(path: Path) -> None:
 
 async def main(folder: Path) -> None:
     app = App("bank", f"sqlite:///{folder}/log.db", alerts=None)
-    is_full = asyncio.Event()
+    is_at_work, is_full = asyncio.Event(), asyncio.Event()
 
     @app.on("coin:paid", retry=Retry(attempts=2, inline=0, wait=0.01))
     async def book(coin: dict[str, object]) -> None:
+        is_at_work.set()
         await is_full.wait()
         if coin["account"] == "poison":
             raise ValueError("a false coin")
 
     async with app.running():
         await app.publish_many([paid(CoinPaid("a", 1)), paid(CoinPaid("poison", 1))])
+        await is_at_work.wait()  # a member of its group, which nobody becomes on a full disk
         fill(folder / "filler")
         is_full.set()
         (dead,) = await parked(app, "dead", 1)
