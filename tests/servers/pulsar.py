@@ -67,9 +67,21 @@ class PulsarServer(JavaServer):
         )
 
     def answers(self) -> bool:
-        """Its own check of its health has written a message and read it, and clients are let in."""
-        request = "GET /admin/v2/brokers/health?topicVersion=V2 HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"
-        return b" 200 " in talk(self.ports[1], say=request.encode()).split(b"\r\n", 1)[0]
+        """Its own check of its health has written a message and read it, and a topic of its clients comes about.
+
+        The first of these waits for what a namespace reads first of all, which now and then takes tens of seconds.
+        """
+        return self._asked("GET", "brokers/health?topicVersion=V2") == b"200" and self._makes_topics()
+
+    def _makes_topics(self) -> bool:
+        topic = "persistent/public/default/ready"
+        made = self._asked("PUT", topic)
+        self._asked("DELETE", f"{topic}?force=true")
+        return made == b"204"
+
+    def _asked(self, verb: str, path: str) -> bytes:
+        head = f"{verb} /admin/v2/{path} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n"
+        return talk(self.ports[1], say=head.encode()).partition(b" ")[2][:3]
 
     def _configuration(self) -> dict[str, str]:
         clients, administration = self.ports[:2]
