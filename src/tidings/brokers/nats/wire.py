@@ -136,8 +136,8 @@ class Wire:
     async def remove(self, stream: str, sequences: Iterable[int]) -> None:
         """Remove these messages, those that are there.
 
-        One at a time, as a purge of one subject has servers before 2.9.15 skip what consumers of several subjects have
-        still to be handed (nats-server, pull request 3838).
+        One at a time, as a purge of one subject had servers up to February 2023, such as 2.9.10, skip what consumers
+        of several subjects were still to be handed (nats-server, pull request 3838).
 
         Raises:
             JetStreamError, BrokerUnreachable, BrokerError: as `api_all`.
