@@ -37,4 +37,16 @@ def postgres_url(postgres_database: str) -> Iterator[str]:
     with psycopg.connect(postgres_database, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {name}".encode())
         yield f"{postgres_database}?options=-csearch_path%3D{name}&schema=log_{name}"
-        connection.execute(f"DROP SCHEMA IF EXISTS {name}, log_{name} CASCADE".encode())
+        _drop(connection, f"{name}, log_{name}")
+
+
+def _drop(connection: psycopg.Connection, schemas: str) -> None:
+    """A session that has just been closed may still hold a lock, and want one of those that this takes."""
+    for is_last in (False, False, True):
+        try:
+            connection.execute(f"DROP SCHEMA IF EXISTS {schemas} CASCADE".encode())
+        except psycopg.errors.DeadlockDetected:
+            if is_last:
+                raise
+        else:
+            return

@@ -18,6 +18,7 @@ from tidings.brokers.rota import turns
 from tidings.events import new_id
 
 _FORGOTTEN: Final = 30  # sessions after which nothing is kept of a member that died
+_LATE: Final = 0.3  # seconds: what has waited too long is found by a timer of the server's, which may be busy then
 _SURE: Final = 0.9  # of a session: until then nobody else can have taken over
 
 
@@ -137,7 +138,7 @@ class Membership:
         return self._unsaid.setdefault(place, self.now) if last is None else datetime.fromisoformat(last).timestamp()
 
     def _patience(self, info: dict[str, Any]) -> float:
-        return float(info["config"].get("ack_wait", 0)) / 1e9 * 1.1
+        return float(info["config"].get("ack_wait", 0)) / 1e9 * 1.1 + _LATE
 
     def _owner(self, place: Place) -> str | None:
         note = self._records.notes.get(_key(place))
