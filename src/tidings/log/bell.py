@@ -97,9 +97,11 @@ class Bell:
         """Wake every ear, if that is news; callable from any thread."""
         with self._lock:  # the writer's thread and the event loop may bring the same news, and not in order
             latest = counters.latest(self._counters)
-            if tip <= self.tip and latest == self._counters:
+            if tip > self.tip:
+                self.tip = tip
+            elif latest == self._counters:
                 return
-            self.tip, self._counters = max(tip, self.tip), latest
+            self._counters = latest
         self.ring()
 
     def ring(self) -> None:

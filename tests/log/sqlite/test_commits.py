@@ -148,7 +148,7 @@ async def test_who_waits_for_a_commit_is_not_kept_waiting_for_the_checkpoint(
         begun.set()
         assert may_end.wait(30), "nobody let the checkpoint end"
 
-    monkeypatch.setattr(log.threads.writer, "_checkpoint", checkpoint)
+    monkeypatch.setattr(log.threads.writer._wal, "checkpoint", checkpoint)
     monkeypatch.setattr(log.threads.writer._sidecar, "add_weight", lambda weight, limit: True)
     try:
         async with asyncio.timeout(30):

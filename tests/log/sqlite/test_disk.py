@@ -8,7 +8,7 @@ import pytest
 from tests.log.sqlite.stage import effect, event, file_size_limit, lease_of, on_writer, recorded
 from tidings.errors import DiskFull
 from tidings.log import Settlement
-from tidings.log.sqlite import SqliteLog, writer
+from tidings.log.sqlite import SqliteLog, wal
 
 
 async def test_a_full_disk_is_a_typed_error_and_loses_nothing(log: SqliteLog) -> None:
@@ -79,7 +79,7 @@ async def test_the_wal_does_not_grow_without_end_where_each_of_many_publishes_on
     log: SqliteLog, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last who closes a file empties its `-wal`; here somebody stays."""
-    monkeypatch.setattr(writer, "_CHECKPOINT_WEIGHT", 40)
+    monkeypatch.setattr(wal, "LIMIT", 40)
     for number in range(100):
         other = await SqliteLog.open(path)
         await other.append([event(number)])

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import pickle
 import shutil
@@ -21,15 +20,16 @@ import pytest
 from tests.log.sqlite.stage import event, made, recorded
 from tidings.errors import LogLocked, UsedAfterFork
 from tidings.log import START
+from tidings.log.bell import Counters
 from tidings.log.sqlite import SqliteLog
-from tidings.log.sqlite.sidecar import Sidecar
+from tidings.log.sqlite.sidecar import Head, Sidecar
 
 LIMIT = 20.0  # seconds for what should take milliseconds
 HOLDER = """
 import fcntl, os, sys
-lock = os.open(sys.argv[1], os.O_RDWR)
-fcntl.flock(lock, fcntl.LOCK_EX)
-os.pwrite(lock, os.getpid().to_bytes(8, "little"), 0)
+taken, lock = (os.open(file, os.O_RDWR) for file in sys.argv[1:3])
+fcntl.flock(taken, fcntl.LOCK_EX)
+os.pwrite(lock, os.getpid().to_bytes(8, "little"), int(sys.argv[3]))
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -37,10 +37,11 @@ sys.stdin.read()
 
 @contextlib.asynccontextmanager
 async def stopped_holder(path: Path, file: str = "lock") -> AsyncIterator[int]:
-    """Another process that holds the writers' lock and is stopped in the middle; gone when the block ends."""
-    lock = path.parent / "log.db-tidings" / file
+    """Another process that holds the writers' lock, or waits for it, and is stopped; gone when the block ends."""
+    folder = path.parent / "log.db-tidings"
+    given = str(folder / file), str(folder / "lock"), "0" if file == "lock" else "16"
     pipes: Any = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", HOLDER, str(lock), **pipes)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", HOLDER, *given, **pipes)
     assert process.stdout is not None
     await process.stdout.readline()
     process.send_signal(signal.SIGSTOP)
@@ -114,7 +115,7 @@ def test_who_has_let_go_of_the_lock_comes_behind_who_waits_for_it(path: Path) ->
         served.clear()
         thread = threading.Thread(target=wait, daemon=True)
         thread.start()
-        until_taken(path.parent / "log.db-tidings" / "turn")
+        until_waited_for(path.parent / "log.db-tidings" / "lock")
         holder.unlock()
         assert not holder.try_lock() or served.is_set()
         holder.unlock()
@@ -126,18 +127,42 @@ def test_who_has_let_go_of_the_lock_comes_behind_who_waits_for_it(path: Path) ->
     waiter.close()
 
 
-def until_taken(lock: Path) -> None:
-    descriptor = os.open(lock, os.O_RDWR)
+def test_who_died_while_it_waited_for_the_lock_keeps_nobody_out(path: Path) -> None:
+    holder, dead = Sidecar(path), Sidecar(path)
+    dead._say_who_waits(dead._signature)
+    dead.close()
+
+    for _ in range(2):
+        assert holder.try_lock()
+        holder.unlock()
+
+    raw = (path.parent / "log.db-tidings" / "lock").read_bytes()
+    assert raw[16:] == bytes(8), "nobody waits, and it is asked again each time"
+    holder.close()
+
+
+def test_who_had_the_lock_hears_what_others_have_counted_since(path: Path) -> None:
+    one, other = Sidecar(path), Sidecar(path)
+    for number, (sidecar, behind) in enumerate([(one, other), (other, one)] * 3, start=1):
+        for again in range(2):  # the second time nobody else had it in between
+            assert sidecar.try_lock()
+            heard = sidecar.heard()
+            assert (heard.control, heard.timers) == (number - 1 + again, 0)
+            sidecar.write_head(Head(1, "12345678", 1, 1, Counters(number)))
+            if not again:
+                sidecar.counters = Counters(number)
+            sidecar.unlock()
+        assert behind.try_lock()
+        assert behind.heard() == Counters(number)
+        behind.unlock()
+    one.close()
+    other.close()
+
+
+def until_waited_for(lock: Path) -> None:
     limit = time.monotonic() + LIMIT
-    try:
-        while time.monotonic() < limit:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-        raise AssertionError("nobody waits")
-    except BlockingIOError:
-        pass
-    finally:
-        os.close(descriptor)
+    while not any(lock.read_bytes()[16:]):
+        assert time.monotonic() < limit, "nobody waits"
 
 
 async def test_a_stopped_lock_holder_keeps_nobody_opening_for_ever(path: Path) -> None:

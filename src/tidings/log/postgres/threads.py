@@ -79,9 +79,7 @@ class Threads:
         with guard.on_duty():
             return await self.writer.submit(job)
 
-    def write_blocking(
-        self, run: Run, *, weight: int = 1, timeout: float | None = None, lone: Draft | None = None
-    ) -> Any:
+    def write_blocking(self, run: Run, *, weight: int = 1, timeout: float | None = None) -> Any:
         """Run a job from a plain thread, and block until it is committed, at most `timeout` seconds."""
         self.check_open()
         return self.writer.run(Job(run, weight=weight, plain=True), timeout)

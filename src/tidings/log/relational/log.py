@@ -104,8 +104,7 @@ class RelationalLog:
             return self._append(session, drafts, careful=careful)
 
         try:
-            lone = drafts[0] if len(drafts) == 1 else None
-            appended: Appended = self.threads.write_blocking(run, weight=len(drafts), timeout=timeout, lone=lone)
+            appended: Appended = self.threads.write_blocking(run, weight=len(drafts), timeout=timeout)
         except CommitUnknown as error:
             raise _named(error, drafts) from error
         return appended

@@ -109,7 +109,5 @@ class Threads(Protocol):
         Where to record one event of no stream is all it does, it is `lone`: that may go a shorter way.
         """
 
-    def write_blocking(
-        self, run: Any, *, weight: int = 1, timeout: float | None = None, lone: Draft | None = None
-    ) -> Any:
+    def write_blocking(self, run: Any, *, weight: int = 1, timeout: float | None = None) -> Any:
         """Run a job from a plain thread, and block until it is committed, at most `timeout` seconds."""

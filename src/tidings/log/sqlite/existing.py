@@ -86,19 +86,19 @@ def existing_transaction(
         elif not may_open:
             raise ConfigurationError(_BEGIN_FIRST)
         else:
-            with _in_line(sidecar, threads.writer.lock_timeout):
+            with _in_line(sidecar, threads.writer.lock_timeout) as turn:
                 with _opened(tx, checked, threads.path):
                     yield tx
                 with contextlib.suppress(Exception):  # committed it is: the slow look finds what no bell has told
-                    _announce(checked, threads)
+                    _announce(checked, threads, turn)
     finally:
         tx.end()
 
 
-def _announce(connection: sqlite3.Connection, threads: Threads) -> None:
+def _announce(connection: sqlite3.Connection, threads: Threads, turn: Sidecar) -> None:
     with _plain(connection, threads.path):
         end = threads.writer.session(connection)
-        threads.writer.announce(end.tip, end.recorded_at)
+        threads.writer.announce(end.tip, end.recorded_at, turn)
 
 
 @contextlib.contextmanager
@@ -131,7 +131,7 @@ def _roll_back(connection: sqlite3.Connection) -> None:
 
 
 @contextlib.contextmanager
-def _in_line(sidecar: Sidecar, seconds: float) -> Iterator[None]:
+def _in_line(sidecar: Sidecar, seconds: float) -> Iterator[Sidecar]:
     """A turn of one's own among the writers of all processes.
 
     Raises:
@@ -141,7 +141,7 @@ def _in_line(sidecar: Sidecar, seconds: float) -> Iterator[None]:
     lock_within(turn, seconds)
     before, here.is_awaited_by = here.is_awaited_by, WRITERS
     try:
-        yield
+        yield turn
     finally:
         here.is_awaited_by = before
         turn.unlock()

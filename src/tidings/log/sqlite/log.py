@@ -11,12 +11,13 @@ from typing import Any, Self
 from tidings.clock import Clock, SystemClock
 from tidings.concurrency import DedicatedThread
 from tidings.errors import LogReadOnly
+from tidings.events import Event
 from tidings.log.position import START, Position
-from tidings.log.record import Draft, mentions
+from tidings.log.record import Draft, draft, mentions
 from tidings.log.relational import retention
 from tidings.log.relational.log import RelationalLog
 from tidings.log.retention import Cut, Disk, Trimmed
-from tidings.log.slices import ALL, Slice, Where
+from tidings.log.slices import ALL, Appended, Slice, Where
 from tidings.log.sqlite import reading
 from tidings.log.sqlite.ahead import ReadAhead
 from tidings.log.sqlite.backup import back_up, disk, shrink
@@ -185,6 +186,16 @@ class SqliteLog(RelationalLog):
     def existing(self, connection: object, *, may_open: bool = True) -> AbstractContextManager[JoinedTransaction]:
         """Events in a transaction of a `sqlite3.Connection` to this file; see `Log.existing`."""
         return existing_transaction(connection, self.threads, self._sidecar, may_open=may_open)
+
+    def append_blocking(
+        self, events: Sequence[Event], *, public: bool = True, timeout: float | None = None
+    ) -> Appended:
+        """Record `events` from a plain thread, which commits them itself when nobody else is writing."""
+        if len(events) == 1:
+            appended = self.threads.record_blocking(draft(events[0], public=public), timeout=timeout)
+            if appended is not None:
+                return appended
+        return super().append_blocking(events, public=public, timeout=timeout)
 
     async def ring(self) -> None:
         """Wake the readers of every process for what was committed on a connection outside tidings."""

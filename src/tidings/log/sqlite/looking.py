@@ -107,7 +107,7 @@ class NoWriter(Writer):
         """Refuse it."""
         raise LogReadOnly(self._path)
 
-    def record(self, draft: Draft) -> NoReturn:
+    def record(self, draft: Draft, timeout: float | None = None) -> NoReturn:
         """Refuse it."""
         raise LogReadOnly(self._path)
 

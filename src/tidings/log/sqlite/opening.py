@@ -44,10 +44,7 @@ def open_parts(path: Path, clock: Clock, synchronous: str, lock_timeout: float, 
     writing, reading, lives = _connections(path, sidecar, synchronous, lock_timeout)
     sidecar.fill_reserve()
 
-    def committed(tip: int) -> None:
-        bell.news(lives[-1].position(tip), sidecar.counters)
-
-    writer = Writer(writing, sidecar, lives[-1], clock, lock_timeout=lock_timeout, on_commit=committed)
+    writer = Writer(writing, sidecar, lives[-1], clock, lock_timeout=lock_timeout, on_commit=bell.news)
     threads = Threads(reading, writer, sidecar, lives)
     ledger = SqliteLedger(threads, Members(sidecar.members, lease), sidecar, bell, clock)
     return Parts(path, sidecar, threads, bell, ledger, lock_timeout)

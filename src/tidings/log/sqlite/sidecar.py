@@ -1,7 +1,8 @@
 """The folder beside the database: what processes tell each other outside SQLite.
 
-`lock`     the writers' lock: an flock wakes who waits, SQLite alone would poll. Its content names the holder.
-`turn`     an flock that one has while it asks for that lock. Without it who has just let go would take the lock again
+`lock`     the writers' lock: an flock wakes who waits, SQLite alone would poll. Its content: who had it last, how much
+           was written since the last checkpoint, and who waits for it.
+`turn`     an flock that one has while it waits for that lock. Without it who has just let go would take the lock again
            before who waits has woken, for seconds on end.
 `bell`     the head record: epoch, tip, log time, the counters of changes. Written after each commit, never synced.
            Its change wakes readers; a database that ends before it has lost events.
@@ -14,6 +15,7 @@ import copy
 import errno
 import fcntl
 import os
+import secrets
 import stat
 import struct
 from pathlib import Path
@@ -29,6 +31,8 @@ from tidings.log.sqlite.forking import stays_with_parent
 _HEAD = struct.Struct("<I8sQQQ")  # epoch, mark, tip, recorded_at, control; then a checksum: all an older tidings knows
 _MORE = struct.Struct("<Q")  # timers; then a checksum of both parts, the first one's checksum left out
 _BEHIND_HEAD = struct.Struct("<I8sI")  # the first checksum, the second part, its checksum
+_WAITS_AT = 16  # where in `lock` it is said who waits
+_NOBODY = bytes(8)
 _HEAD_SIZE, _WHOLE_SIZE = _HEAD.size + 4, _HEAD.size + _BEHIND_HEAD.size
 _CLOSED = -1
 RESERVE = 1 << 20
@@ -51,6 +55,7 @@ class Sidecar:
     _turn: int
     _lock: int
     _bell: int
+    _signature: bytes
 
     def __init__(self, database: Path) -> None:
         self.database = database
@@ -66,10 +71,9 @@ class Sidecar:
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise LogReadOnly(str(database)) from error
             raise
-        self._signature = os.getpid().to_bytes(8, "little")
         self.counters = Counters()
-        self._written = b""  # the head record as this process wrote it last
         self._weight = 0  # what was written since the last checkpoint, by all processes, when the lock was taken
+        self._had_it_last = False  # nobody else has had the lock since this one had
         stays_with_parent(self)
 
     def again(self) -> Self:
@@ -91,22 +95,21 @@ class Sidecar:
     def try_lock(self) -> bool:
         """Take the writers' lock if it is free and nobody waits for it."""
         try:
-            fcntl.flock(self._turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        finally:
-            fcntl.flock(self._turn, fcntl.LOCK_UN)
-        self._sign()
-        return True
+        if self._sign() == _NOBODY or not self._is_waited_for():
+            return True
+        self.unlock()
+        return False
 
     def lock(self) -> None:
         """Take the writers' lock; blocks. Who has let go of it comes behind who waits."""
         try:
             fcntl.flock(self._turn, fcntl.LOCK_EX)
-            with contextlib.suppress(OSError):  # a full disk: who stands still here is then not told
-                os.pwrite(self._turn, self._signature, 0)
+            self._say_who_waits(self._signature)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._say_who_waits(_NOBODY)
         finally:
             fcntl.flock(self._turn, fcntl.LOCK_UN)
         self._sign()
@@ -119,11 +122,11 @@ class Sidecar:
         """The process that all wait for: it has the lock, or stands still before it; None where that cannot be told."""
         try:
             taken = next((name for name in ("lock", "turn") if self._is_taken(name)), None)
-            raw = b"" if taken is None else os.pread(self._lock if taken == "lock" else self._turn, 8, 0)
+            raw = b"" if taken is None else os.pread(self._lock, 8, 0 if taken == "lock" else _WAITS_AT)
         except OSError:  # there are no more descriptors, or all is closed by now
             return None
-        pid = int.from_bytes(raw, "little") if len(raw) == 8 else None
-        return None if taken == "turn" and pid == os.getpid() else pid
+        pid = int.from_bytes(raw[:4], "little")
+        return None if not pid or (taken == "turn" and pid == os.getpid()) else pid
 
     def add_weight(self, weight: int, limit: int) -> bool:
         """Count what was written since the last checkpoint, by all processes; True, and from zero again, at `limit`.
@@ -140,23 +143,18 @@ class Sidecar:
         return _head(os.pread(self._bell, _WHOLE_SIZE, 0))
 
     def heard(self) -> Counters:
-        """The counters of changes, with what other processes have raised them to."""
-        raw = os.pread(self._bell, _WHOLE_SIZE, 0)
-        if raw != self._written and (head := _head(raw)) is not None:
+        """The counters of changes, with what others have raised them to; call it under the writers' lock."""
+        if not self._had_it_last and (head := self.read_head()) is not None:
             self.counters = self.counters.latest(head.counters)
+            self._had_it_last = True
         return self.counters
 
     def write_head(self, head: Head) -> None:
         """Ring the bell with what was committed. A full disk keeps it silent; the readers' slow look finds the news."""
-        first = _HEAD.pack(head.epoch, head.mark.encode(), head.tip, head.recorded_at, head.counters.control)
-        more = _MORE.pack(head.counters.timers)
-        checksum = crc32(first)
-        whole = first + _BEHIND_HEAD.pack(checksum, more, crc32(more, checksum))
         try:
-            os.pwrite(self._bell, whole, 0)
+            os.pwrite(self._bell, _packed(head), 0)
         except OSError:
             return
-        self._written = whole
 
     def fill_reserve(self) -> None:
         """Lay the reserve aside, unless it is there or the disk has no room for it."""
@@ -190,6 +188,7 @@ class Sidecar:
 
     def _open(self) -> None:
         self._turn, self._lock, self._bell = (_open(self.folder / name) for name in ("turn", "lock", "bell"))
+        self._signature = os.getpid().to_bytes(4, "little") + secrets.token_bytes(4)  # one process may open it twice
 
     def _is_taken(self, name: str) -> bool:
         file = _open(self.folder / name)  # anew: an flock belongs to what was opened, and this one may wait for it
@@ -203,12 +202,29 @@ class Sidecar:
             os.close(file)
         return False
 
-    def _sign(self) -> None:
-        raw = os.pread(self._lock, 16, 0)
-        self._weight = int.from_bytes(raw[8:], "little")
+    def _sign(self) -> bytes:
+        """Say who has the lock; the answer is who waits for it."""
+        raw = os.pread(self._lock, _WAITS_AT + 8, 0)
+        self._weight = int.from_bytes(raw[8:_WAITS_AT], "little")
         if raw[:8] != self._signature:
+            self._had_it_last = False
             with contextlib.suppress(OSError):  # a full disk: who holds the lock is then not told, and that is all
                 os.pwrite(self._lock, self._signature, 0)
+        return raw[_WAITS_AT:] or _NOBODY
+
+    def _say_who_waits(self, who: bytes) -> None:
+        with contextlib.suppress(OSError):  # a full disk: it comes behind whoever writes on end
+            os.pwrite(self._lock, who, _WAITS_AT)
+
+    def _is_waited_for(self) -> bool:
+        """Does who said so still wait, or has it died? Call it under the writers' lock."""
+        try:
+            fcntl.flock(self._turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        self._say_who_waits(_NOBODY)
+        fcntl.flock(self._turn, fcntl.LOCK_UN)
+        return False
 
 
 def head_in(bell: Path) -> Head | None:
@@ -217,6 +233,13 @@ def head_in(bell: Path) -> Head | None:
         return _head(bell.read_bytes())
     except OSError:
         return None
+
+
+def _packed(head: Head) -> bytes:
+    counters = head.counters
+    first = _HEAD.pack(head.epoch, head.mark.encode(), head.tip, head.recorded_at, counters.control)
+    more, checksum = _MORE.pack(counters.timers), crc32(first)
+    return first + _BEHIND_HEAD.pack(checksum, more, crc32(more, checksum))
 
 
 def _head(raw: bytes) -> Head | None:

@@ -12,6 +12,7 @@ from tidings.errors import LogClosed, LogDamaged, UsedAfterFork
 from tidings.log.jobs import Job, Run
 from tidings.log.position import Epoch, Position, order_of
 from tidings.log.record import Draft
+from tidings.log.slices import Appended
 from tidings.log.sqlite.failures import translated
 from tidings.log.sqlite.schema import tip_of
 from tidings.log.sqlite.sidecar import Sidecar
@@ -82,12 +83,15 @@ class Threads:
         with self._impatience(job):
             return await self.writer.submit(job)
 
-    def write_blocking(
-        self, run: Run, *, weight: int = 1, timeout: float | None = None, lone: Draft | None = None
-    ) -> Any:
+    def write_blocking(self, run: Run, *, weight: int = 1, timeout: float | None = None) -> Any:
         """Run a job from a plain thread, and block until it is committed, at most `timeout` seconds."""
         self.check_open()
-        return self.writer.run(Job(run, weight=weight, plain=True, lone=lone), timeout)
+        return self.writer.run(Job(run, weight=weight, plain=True), timeout)
+
+    def record_blocking(self, draft: Draft, *, timeout: float | None = None) -> Appended | None:
+        """Record one event of no stream from a plain thread, at once; None when that does not go, and a job has to."""
+        self.check_open()
+        return self.writer.record(draft, timeout)
 
     @contextlib.contextmanager
     def _impatience(self, job: Job) -> Iterator[None]:

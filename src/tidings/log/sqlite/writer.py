@@ -24,19 +24,20 @@ from tidings.concurrency import WRITERS, here
 from tidings.errors import CommitUnknown, DiskFull, HandlingError, LogClosed, LogError, LogLocked, TidingsError
 from tidings.log.bell import Counters
 from tidings.log.jobs import Job, tell
-from tidings.log.position import Epoch
+from tidings.log.position import Epoch, Position
 from tidings.log.record import Draft
 from tidings.log.slices import Appended
 from tidings.log.sqlite.failures import translated
 from tidings.log.sqlite.schema import raise_counters
 from tidings.log.sqlite.session import Session, record_at_once
 from tidings.log.sqlite.sidecar import Head, Sidecar
+from tidings.log.sqlite.wal import Wal
 
 Hook = Callable[[str], None]
 Result = TypeVar("Result")
 _MOST_JOBS = 500
 _STUCK_AFTER = 3.0  # seconds without a batch finished, when all has to end
-_CHECKPOINT_WEIGHT = 1000  # about so many pages, of 4 KiB; what is longer makes each flush dearer
+_LONE_WEIGHT = 3  # of a small event: its row, its id, and now and then a page above them
 
 
 class Writer:
@@ -50,7 +51,7 @@ class Writer:
         clock: Clock,
         *,
         lock_timeout: float,
-        on_commit: Callable[[int], None],
+        on_commit: Callable[[Position, Counters], None],
     ) -> None:
         self._connection = connection
         self._sidecar = sidecar
@@ -68,7 +69,7 @@ class Writer:
         self._closed = False
         self._recorded_at = 0
         self._counters = Counters()
-        self._weight = 0  # of what was committed and is not counted, about in pages of the `-wal`
+        self._wal = Wal(connection, sidecar)
         self._batches = 0
         self.hook: Hook = _nothing  # crash tests stop the world at these points
         self._thread = threading.Thread(target=self._main, name=f"tidings-writer-{sidecar.database.name}", daemon=True)
@@ -78,11 +79,17 @@ class Writer:
         """What an open write transaction on `connection` works with."""
         return Session(connection, self._epoch, int(self.clock.now() * 1e6), self._recorded_at)
 
-    def announce(self, tip: int, recorded_at: int) -> None:
-        """Write the head record and ring the bell for what is committed; call it under the writers' lock."""
-        counters = self._sidecar.counters = self._sidecar.heard().latest(self._counters)
-        self._sidecar.write_head(Head(self._epoch.counter, self._epoch.mark, tip, recorded_at, counters))
-        self._on_commit(tip)
+    def announce(self, tip: int, recorded_at: int, under: Sidecar | None = None) -> Position:
+        """Write the head record and ring the bell for what is committed, up to the position it returns.
+
+        Call it under the writers' lock; `under` had that, if it was not the writer itself.
+        """
+        epoch, sidecar = self._epoch, under or self._sidecar
+        counters = sidecar.heard().latest(self._counters)
+        sidecar.write_head(Head(epoch.counter, epoch.mark, tip, recorded_at, counters))
+        position = epoch.position(tip)
+        self._on_commit(position, counters)
+        return position
 
     def submit(self, job: Job) -> Any:
         """Queue `job`; its future gives what `run` returned once that is committed."""
@@ -92,6 +99,19 @@ class Writer:
                 raise LogClosed(self._path)
             self._queue.put(job)
         return future
+
+    def record(self, draft: Draft, timeout: float | None = None) -> Appended | None:
+        """Record one event of no stream on the calling thread; None when that does not go, and a job has to.
+
+        Raises:
+            LogLocked: a writer outside tidings did not come to its end.
+        """
+        if timeout is not None and timeout <= self.lock_timeout:
+            return None
+        outcome = self._unless_busy(lambda: self._at_once(draft))
+        if isinstance(outcome, LogLocked):
+            raise outcome
+        return outcome
 
     def run(self, job: Job, timeout: float | None = None) -> Any:
         """Run a `plain` job and wait for it: on the calling thread when nobody else writes, else queued.
@@ -146,7 +166,7 @@ class Writer:
                 if not self._sidecar.try_lock():
                     return None
                 result = work()
-                self._weigh()
+                self._wal.tend()
                 return result
             finally:  # an interrupt may have come at any step
                 self._roll_back()
@@ -200,7 +220,7 @@ class Writer:
                 watch.join()  # what it has refused must not be run
         try:
             tell(jobs, self._commit(jobs))
-            self._weigh()  # behind that: nobody need wait for a checkpoint
+            self._wal.tend()  # behind that: nobody need wait for a checkpoint
         finally:
             self._sidecar.unlock()
 
@@ -245,19 +265,18 @@ class Writer:
             order = record_at_once(self._connection, draft, recorded_at)
             self.hook("committed")
             self._recorded_at = recorded_at
-            self.announce(order, recorded_at)
-            self._weight += 4
+            position = self.announce(order, recorded_at)
+            self._wal.add(_LONE_WEIGHT)
         except BaseException as error:  # before the commit or behind it
             self._check_interrupt(error)
             known = _known(error, self._path)
             return known if isinstance(known, LogLocked) else None
-        position = self._epoch.position(order)
         return Appended(position, position)
 
     def _alone(self, job: Job) -> Any:
         outcome = (self._attempt([job], careful=True) or [None])[0]
         if isinstance(outcome, DiskFull) and job.essential and self._sidecar.free_reserve():
-            self._checkpoint("TRUNCATE")
+            self._wal.checkpoint("TRUNCATE")
             outcome = (self._attempt([job], careful=True) or [None])[0]
         return outcome
 
@@ -329,7 +348,7 @@ class Writer:
             self.hook("committed")
             self._recorded_at = session.recorded_at
             self._ring(session)
-            self._weight += 4 + jobs // 4 + (session.tip - session.first_tip + session.removed) // 8
+            self._wal.add(4 + jobs // 4 + (session.tip - session.first_tip + session.removed) // 8)
         except Exception as error:
             unknown = CommitUnknown(str(error))
             return [each if isinstance(each, BaseException) else unknown for each in outcomes]
@@ -344,18 +363,6 @@ class Writer:
     def _ring(self, session: Session) -> None:
         if session.tip > session.first_tip or session.control or session.timers or session.is_news:
             self.announce(session.tip, session.recorded_at)
-
-    def _weigh(self) -> None:
-        """Count what was committed under this lock to the `-wal`, and empty that when it is long."""
-        weight, self._weight = self._weight, 0
-        with contextlib.suppress(OSError):  # what is committed is no less so
-            if weight and self._sidecar.add_weight(weight, _CHECKPOINT_WEIGHT):
-                self._checkpoint("PASSIVE")
-                self._sidecar.fill_reserve()
-
-    def _checkpoint(self, mode: str) -> None:
-        with contextlib.suppress(sqlite3.Error):  # a reader in the way: the next one gets further
-            self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:
