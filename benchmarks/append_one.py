@@ -1,9 +1,13 @@
-"""One caller publishes one event after the other, each on disk before the next: what does the library cost?"""
+"""One caller publishes one event after the other, each on disk before the next: what does the library cost?
+
+Contenders that do all of it in one thread stay on one core. `await app.publish` has a second thread, and goes where the
+system puts it.
+"""
 
 import asyncio
 from time import perf_counter
 
-from benchmarks.harness import Place, Question, Row, Samples
+from benchmarks.harness import Place, Question, Row, Samples, stay_on_one_core
 from benchmarks.orders import INSERT, bare, orders, rows, shop
 
 
@@ -23,6 +27,7 @@ def tidings(place: Place) -> Samples:
 
 def tidings_sync(place: Place) -> Samples:
     """`app.sync.publish(order)` in a script without an event loop, one after the other."""
+    stay_on_one_core()
     values = orders(place.size)
     app = shop(place.fresh)
     with app.sync:
@@ -34,6 +39,7 @@ def tidings_sync(place: Place) -> Samples:
 
 def sqlite(place: Place) -> Samples:
     """An INSERT and a COMMIT an event, into the same table, the row made beforehand."""
+    stay_on_one_core()
     ready = rows(place.size)
     connection = bare(place.fresh)
     began = perf_counter()
@@ -53,6 +59,7 @@ def eventsourcing(place: Place) -> Samples:
         def __init__(self, order_id: int, customer: int, total: str, cds: int) -> None:
             self.order_id, self.customer, self.total, self.cds = order_id, customer, total, cds
 
+    stay_on_one_core()
     path = str(place.fresh / "shop.db")
     application = Application(env={"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": path})
     values = orders(place.size)
