@@ -14,13 +14,16 @@ _LOOKS = 100  # at the clock and at memory, evenly spread
 
 
 def tidings(place: Place) -> Samples:
-    """One `async def` handler. Figures are of the tenths of the run, memory from the end of the second tenth on."""
+    """One `async def` handler. The first tenth, in which all is new to the process, is left out of the rates.
+
+    A third of a run is compared with a third: a tenth takes a fifth of a second, in which a hiccup is all there is.
+    """
     moments, memory = asyncio.run(_work_off(place))
-    tenth = place.size / 10
+    part = 0.3 * place.size
     usual = median(memory[20:])
     return {
-        "second tenth": [tenth / (moments[20] - moments[10])],
-        "last tenth": [tenth / (moments[100] - moments[90])],
+        "beginning": [part / (moments[40] - moments[10])],
+        "end": [part / (moments[100] - moments[70])],
         "memory": [usual],
         "change": [100 * max(abs(each - usual) / usual for each in memory[20:])],
     }
@@ -57,10 +60,10 @@ QUESTION = Question(
     contenders={"tidings": tidings},
     rows=[
         Row(
-            "backlog of 1,000,000: last tenth against second",
-            figure="last tenth",
+            "backlog of 1,000,000: its end against its beginning",
+            figure="end",
             against="tidings",
-            against_figure="second tenth",
+            against_figure="beginning",
             at_least=0.9,
         ),
         Row("… memory", figure="memory", unit="MiB"),
@@ -69,4 +72,5 @@ QUESTION = Question(
     size=1_000_000,
     quick_size=20_000,
     prepare=prepare,
+    rounds=15,  # a machine with neighbours runs at two speeds, for a second or two each
 )
