@@ -80,5 +80,5 @@ QUESTION = Question(
     ],
     size=3000,
     quick_size=100,
-    rounds=41,  # a round takes a second, in which the disk may be quick or slow, and the goals are near
+    rounds=61,  # a round takes a second, in which the disk may be quick or slow, and the goals are near
 )

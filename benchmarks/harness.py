@@ -113,6 +113,11 @@ def disk() -> str:
     return next((folder for folder in folders if _filesystem(folder) not in ("tmpfs", "ramfs")), folders[0])
 
 
+def memory() -> str | None:
+    """A folder that is in memory, where a flush costs nothing; None where the system has none."""
+    return "/dev/shm" if _filesystem("/dev/shm") == "tmpfs" else None
+
+
 def partner(function: Callable[..., None], *arguments: object) -> multiprocessing.Process:
     """A second process of the same round, started; it ends by itself when the round takes far too long."""
     process = multiprocessing.get_context("spawn").Process(target=_in_time, args=(function, *arguments))
