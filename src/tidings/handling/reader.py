@@ -3,35 +3,31 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from tidings.clock import Clock
 from tidings.errors import Fenced
+from tidings.handling.answering import Answering
 from tidings.handling.batch import Answers
 from tidings.handling.calling import execution_of
+from tidings.handling.claim import Claim
 from tidings.handling.delivery import Item
 from tidings.handling.execution import Execution
 from tidings.handling.feed import Feed
-from tidings.handling.flow.batched_tx import InsideBatch
 from tidings.handling.flow.controls import Controls, controls_of
 from tidings.handling.flow.gate import Gate
 from tidings.handling.flow.gathering import Gathering
 from tidings.handling.flow.holding import Hold
-from tidings.handling.interruption import Interruption
 from tidings.handling.outgoing import Outgoing
 from tidings.handling.report import MetricsHook, say
-from tidings.handling.settling import SETTLE_AFTER, Settling, Unsettled
+from tidings.handling.settling import Settling, Unsettled
 from tidings.handling.subscription import Subscription
-from tidings.handling.transactional import InsideTransaction, ReadLean
 from tidings.handling.trouble import Trouble
-from tidings.log import Lease, Log
+from tidings.log import Lease, Log, Slice
 from tidings.log.group import LANES
-from tidings.log.position import order_in
+from tidings.log.position import Position, order_in
 
 BLOCKED_LIMIT = "blocked_limit"  # what the reason of a pause begins with when no operator wished it
-_FLUSH_AFTER = 0.2  # seconds a batch may run before what is done is settled
 _IDLE = 5.0  # the bell wakes earlier; each log sees to it that it rings when it holds more than was heard of
-_HUNG = 1.0  # seconds between looks at retries while some of them are due and their handler hangs
 
 
 class Reader:
@@ -60,24 +56,28 @@ class Reader:
         self._clock = clock
         self._hears = subscription.matcher()
         self._ear = log.bell.listen()
-        self._control = 0  # the counter of members' and operators' changes up to which the lease is known to hold
-        self._is_behind = False  # on what they changed beside the lease, such as which parked events are due
-        self._execution = (
+        called = (
             execution(self.batch)
             if execution is not None
             else execution_of(subscription, log, self.batch, self.settling, clock, self._ear.ring)
         )
-        self._gate = None if self.controls is None else self._new_gate(self.controls)
+        gate = self._gate = None if self.controls is None else self._new_gate(self.controls)
+        quiet = None if gate is None else gate.quiet
+        claim = self._claim = Claim(subscription, log, member, self.batch, self.settling, clock, quiet)
+        self._answering = Answering(
+            subscription, self.batch, self.settling, claim, called, gate, self._ear, self.trouble
+        )
         batches = subscription.policy.flow.batch
         self._gathering = None if batches is None else Gathering(batches, clock)
-        self._stopping = False
         self._is_resting = False
         self.on_rest: Callable[[], None] | None = None  # called whenever it begins to wait for news, or for its time
+        if self.controls is not None and self.controls.circuit is not None:
+            self.controls.circuit.on_look.append(self._look_up)
 
     @property
     def hold(self) -> Hold | None:
         """What flow control keeps back here until later; None while there is anything to be done before that."""
-        if not self._is_resting or self._stopping or self._is_told:
+        if not self._is_resting or self._is_called:
             return None
         held = None if self._gate is None else self._gate.held
         if held is not None or self._gathering is None:
@@ -87,7 +87,7 @@ class Reader:
     @property
     def is_idle(self) -> bool:
         """Does it wait, with nothing in its hands, for what nobody has told of yet?"""
-        if not self._is_resting or self._stopping or self._is_told:
+        if not self._is_resting or self._is_called:
             return False
         if self._gate is not None and self._gate.is_waiting:
             return False
@@ -103,14 +103,13 @@ class Reader:
 
     def stop(self) -> None:
         """Take no further event; `run` returns when the one in hand is answered and settled."""
-        self._stopping = True
-        self._execution.pause()
+        self._answering.stop()
         self._ear.ring()
 
     async def run(self) -> None:
         """Read until stopped. When the log fails it says so, waits, and goes on: a reader never goes silent."""
         try:
-            while not self._stopping:
+            while not self._answering.is_stopping:
                 try:
                     await self._lead()
                 except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
@@ -122,16 +121,16 @@ class Reader:
 
     def close(self) -> None:
         """Let go of its threads, also when it never ran. Closing twice is harmless."""
-        self._execution.close()
+        self._answering.close()
         self._log.bell.forget(self._ear)
 
     async def _lead(self) -> None:
         """Claim, and read under that lease until members or an operator change something."""
-        await self._claim()
-        while not self._stopping:
-            if self._is_told or self._is_behind:
+        await self._take()
+        while not self._answering.is_stopping:
+            if self._claim.is_stale:
                 await self.settling.settle(None)
-                await self._claim()
+                await self._take()
             lease = self.settling.held
             if not lease.lanes or lease.state == "paused":
                 self.trouble.over()
@@ -144,58 +143,11 @@ class Reader:
                 await self._rest(self._patience())
         await self.settling.settle(None)
 
-    @property
-    def _is_told(self) -> bool:
-        """Have members or an operator changed something since the last claim?"""
-        return self._log.bell.control != self._control
-
-    async def _claim(self) -> None:
+    async def _take(self) -> None:
         """Begin under the lease that is had now."""
-        lease = await self._leased()
-        is_same = self._is_had(lease)
-        if not is_same:
-            facts = {"member": self.member, "lanes": len(lease.lanes), "fence": lease.fence}
-            say(logging.INFO, "claim", group=self.subscription.name, **facts)
-        self.settling.begin(lease)
-        self._is_behind = False
+        is_same = await self._claim.take()
         if self._gathering is not None:
             self._gathering.restart(self.settling.cursor, self._gathering.since if is_same else None)
-        await self._recall()
-
-    async def _leased(self) -> Lease:
-        """The lease under what is known now."""
-        self._control = self._log.bell.control
-        alone = self.subscription.policy.flow.singleton
-        return await self._log.ledger.claim(self.subscription.name, self.member, alone=alone)
-
-    def _is_had(self, lease: Lease) -> bool:
-        """Is it the one that this reader has?"""
-        before = self.settling.lease
-        return before is not None and before.fence == lease.fence and before.lanes.keys() == lease.lanes.keys()
-
-    async def _still_has(self) -> bool:
-        """Is the lease the same after all that was changed? A pause is waited out here."""
-        while self._is_told:
-            lease = await self._leased()
-            self._is_behind = True
-            if not self._is_had(lease):
-                return False
-            self.settling.held.state = lease.state
-            while lease.state == "paused" and not (self._is_told or self._stopping):
-                await self._ear.wait(_IDLE)
-        return True
-
-    async def _recall(self) -> None:
-        """Know again which keys wait, as the ledger has it."""
-        batch = self.batch
-        held = await self._log.ledger.held(self.settling.held)
-        batch.held.clear()
-        batch.held.update(held.keys)
-        batch.next_due, batch.blocked, batch.passing = held.next_due, held.blocked, held.passing
-        if batch.hung and batch.next_due is not None:  # it may be theirs, and theirs must wait
-            batch.next_due = max(batch.next_due, self._clock.now() + _HUNG)
-        if self._gate is not None and self._gate.quiet is not None:
-            self._gate.quiet.recall(await self._log.ledger.deferred(self.settling.held))
 
     async def _look(self, lease: Lease) -> bool:
         """One slice; False when there is nothing more to read."""
@@ -204,29 +156,23 @@ class Reader:
         if settling.cursor and after >= self._log.bell.tip:
             await settling.settle(None)
             return False
-        lanes = None if len(lease.lanes) == LANES else frozenset(lease.lanes)
-        lean = self.subscription.takes_data_alone and not self.batch.held and not lease.uneven
-        fetched = await self.feed.look(after, lanes, lean=lean, passing=self._passing())
-        if not await self._run(self._wanted(fetched.slice.records and self.feed.own(fetched, self._hears), lease)):
+        items, found = await self._fetch(lease, after)
+        if not await self._answering.run(items):
             return True
-        await self._move(lease, order_in(fetched.slice.upto), blocked, at_head=fetched.slice.at_head)
+        await self._move(lease, order_in(found.upto), blocked, at_head=found.at_head)
         # The slice may be one that a faster group has fetched, and its end no longer that of the log.
-        return not fetched.slice.at_head or settling.position(settling.cursor) < self._log.bell.tip
+        return not found.at_head or settling.position(settling.cursor) < self._log.bell.tip
 
     async def _gather(self, lease: Lease, gathering: Gathering) -> bool:
         """The same for a handler that takes a list: what is read stays before the cursor until it is enough."""
         settling, blocked = self.settling, self.batch.blocked
         at_head = True
         if gathering.wants_more and (not gathering.upto or settling.position(gathering.upto) < self._log.bell.tip):
-            lanes = None if len(lease.lanes) == LANES else frozenset(lease.lanes)
-            lean = self.subscription.takes_data_alone and not self.batch.held and not lease.uneven
-            after = settling.position(gathering.upto)
-            fetched = await self.feed.look(after, lanes, lean=lean, passing=self._passing())
-            items = self._wanted(fetched.slice.records and self.feed.own(fetched, self._hears), lease)
-            gathering.add(items, order_in(fetched.slice.upto))
-            at_head = fetched.slice.at_head
+            items, found = await self._fetch(lease, settling.position(gathering.upto))
+            gathering.add(items, order_in(found.upto))
+            at_head = found.at_head
         since = gathering.since
-        if not await self._run(gathering.take()):
+        if not await self._answering.run(gathering.take()):
             gathering.restart(settling.cursor, since)
             return True
         await self._move(lease, gathering.low, blocked, at_head=at_head)
@@ -242,6 +188,16 @@ class Reader:
         if self.batch.blocked > max(blocked, self.subscription.policy.blocked_limit - 1):
             await self._pause_group()
 
+    async def _fetch(self, lease: Lease, after: Position) -> tuple[list[Item], Slice]:
+        """The next slice, and what of it is this group's: without what a lane further than others has done already."""
+        lanes = None if len(lease.lanes) == LANES else frozenset(lease.lanes)
+        lean = self.subscription.takes_data_alone and not self.batch.held and not lease.uneven
+        fetched = await self.feed.look(after, lanes, lean=lean, passing=self._passing())
+        items = self.feed.own(fetched, self._hears) if fetched.slice.records else []
+        if lease.uneven:
+            items = [item for item in items if item.record.order > lease.lanes[item.record.slot % LANES]]
+        return items, fetched.slice
+
     def _passing(self) -> frozenset[int]:
         """What is left out of the next look; once all of it lies behind, looks are shared with other groups again."""
         batch = self.batch
@@ -249,107 +205,12 @@ class Reader:
             batch.passing = frozenset()
         return batch.passing
 
-    def _wanted(self, items: list[Any], lease: Lease) -> list[Item]:
-        """Without what a lane that is further than others has done already."""
-        if not lease.uneven:
-            return items
-        return [item for item in items if item.record.order > lease.lanes[item.record.slot % LANES]]
-
     async def _pause_group(self) -> None:
         """More and more events wait behind others: an operator has to look."""
         name = self.subscription.name
         say(logging.ERROR, "pause", group=name, blocked=self.batch.blocked, reason="blocked_limit")
         why = f"{self.batch.blocked:,} events wait behind others: see 'tidings dead list'"
         await self._log.ledger.set_state(name, "paused", f"{BLOCKED_LIMIT}: {why}")
-
-    async def _run(self, items: list[Item]) -> bool:
-        """Have every item answered, and settle on the way when that takes long; False when it ended before."""
-        passed_over = 0
-        if self._gate is not None:
-            if items and self._gate.wait() > SETTLE_AFTER:
-                await self.settling.settle(None)  # of the slices before; it may be long until the next settlement
-            items, passed_over = self._gate.sift(items)
-        remaining = items
-        while remaining:
-            if await self._has_left(remaining, items):
-                return False
-            remaining = await (
-                self._stretch(remaining) if self._gate is None else self._gate.hold(remaining, self._stretch)
-            )
-            if remaining:
-                await self.settling.settle(remaining[0].record.order - 1)
-        if passed_over:  # and not before, as what is left without an answer comes again with them
-            self.settling.passed_over(passed_over)
-        return True
-
-    async def _has_left(self, remaining: list[Item], items: list[Item]) -> bool:
-        """Has a stop, or something that was changed, put an end to this?
-
-        What is answered past an event without an answer cannot be settled, and would be handled again. So most changes
-        have to wait for the end of the slice; where that is long, because something holds the next call back, they are
-        looked at here, and only other lanes are a reason to leave.
-        """
-        is_in_order = not self.settling.moving or remaining[0] is items[-len(remaining)]
-        if self._is_told and not is_in_order and self._is_held_back and not await self._still_has():
-            self.batch.forget()
-            return True
-        if self._stopping or (self._is_told and is_in_order):
-            await self._settle_before(remaining)
-            return True
-        return False
-
-    @property
-    def _is_held_back(self) -> bool:
-        """Must the next call wait?"""
-        return self._gate is not None and self._gate.wait() > 0
-
-    async def _settle_before(self, left: list[Item]) -> None:
-        """What is done is settled; answers past an event without one are not, and come again."""
-        if left:
-            await self.settling.settle(min(item.record.order for item in left) - 1)
-        self.batch.forget()
-
-    async def _stretch(self, items: list[Item]) -> list[Item]:
-        """Answer some items, for a while; returns the others."""
-        self.settling.starts()
-        form = self.subscription.form
-        if form.uses_tx and not form.is_async:
-            left = await self._inside(items)
-        else:
-            pause = asyncio.get_running_loop().call_later(_FLUSH_AFTER, self._execution.pause)
-            try:
-                left = await self._execution.run(items)
-            except asyncio.CancelledError:
-                behind = [] if self._gate is None else self._gate.behind
-                await self._settle_before([*self._execution.left, *behind])
-                raise
-            finally:
-                pause.cancel()
-        self.settling.answered(len(items) - len(left))
-        return left
-
-    async def _inside(self, items: list[Item]) -> list[Item]:
-        """Plain handlers with `tx`: calling them is a part of the settlement."""
-        await self.settling.settle(items[0].record.order - 1)
-        interruption = Interruption(self.subscription.policy.timeout, self._is_stuck)
-        kind = InsideBatch if self.subscription.form.takes_list else InsideTransaction
-        work = kind(self.subscription, self.batch, self.settling, items, interruption)
-        while True:
-            overran = len(work.overran)
-            try:
-                with interruption.watched():
-                    await self.settling.commit(work.settlement)
-            except Unsettled as unsettled:
-                if isinstance(unsettled.error, ReadLean):
-                    await self.settling.complete(items)
-                elif len(work.overran) == overran:
-                    raise
-            else:
-                return work.left
-
-    def _is_stuck(self) -> None:
-        """A plain handler with `tx` blocks where it cannot be ended."""
-        self.trouble.says(f"{self.subscription.name} blocks in the log's transaction: no event is recorded meanwhile")
 
     async def _run_due(self) -> None:
         """Go through the parked events whose time has come, each key in order."""
@@ -360,11 +221,11 @@ class Reader:
             self.settling.moving = False
             try:
                 items = await self._due_items()
-                finished = await self._run(items)
+                finished = await self._answering.run(items)
                 await self.settling.settle(None)
             finally:
                 self.settling.moving = True
-            await self._recall()
+            await self._claim.recall()
             if not items or not finished:
                 return
 
@@ -377,6 +238,11 @@ class Reader:
         for item, (each, _) in zip(items, known, strict=True):
             item.parked, item.attempts = True, each.attempts
         return items
+
+    @property
+    def _is_called(self) -> bool:
+        """Is it to stop, or to claim anew?"""
+        return self._answering.is_stopping or self._claim.is_told
 
     async def _rest(self, seconds: float) -> None:
         """Wait for news, or so long."""
@@ -400,14 +266,12 @@ class Reader:
         return wait if gathered is None else min(wait, gathered)
 
     def _new_gate(self, controls: Controls) -> Gate:
-        if controls.circuit is not None:
-            controls.circuit.on_look.append(self._look_up)
-        return Gate(controls, self.batch, self._clock, self._rest, lambda: self._stopping or self._is_told)
+        return Gate(controls, self.batch, self._clock, self._rest, lambda: self._is_called)
 
     def _look_up(self) -> None:
         """The group's circuit has opened or closed; from any thread."""
         if self.batch.is_shut:
-            self._execution.pause()
+            self._answering.pause()
         self._ear.ring_from_thread()
 
     def _lost(self, error: BaseException) -> float:
@@ -425,5 +289,5 @@ class Reader:
         """Wait so long, whatever news there is meanwhile; a stop ends it."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
-        while not self._stopping and (left := until - loop.time()) > 0:
+        while not self._answering.is_stopping and (left := until - loop.time()) > 0:
             await self._ear.wait(left)

@@ -79,7 +79,7 @@ async def test_a_change_elsewhere_has_no_batch_wait_anew(app: App) -> None:
         (reader,) = running.readers
 
         async def has_read() -> bool:
-            return bool(reader._gathering.wait()) and not reader._is_told
+            return bool(reader._gathering.wait()) and not reader._claim.is_told
 
         await app.publish_many(orders(0, 3))
         await until(has_read, app.log)
