@@ -17,10 +17,11 @@ from typing import Any
 
 import pytest
 
-from tests.log.sqlite.stage import event, made, recorded
+from tests.log.sqlite.stage import effect, event, made, recorded
 from tidings.errors import LogLocked, UsedAfterFork
 from tidings.log import START
 from tidings.log.bell import Counters
+from tidings.log.group import Group
 from tidings.log.sqlite import SqliteLog
 from tidings.log.sqlite.sidecar import Head, Sidecar
 
@@ -163,6 +164,39 @@ def until_waited_for(lock: Path) -> None:
     limit = time.monotonic() + LIMIT
     while not any(lock.read_bytes()[16:]):
         assert time.monotonic() < limit, "nobody waits"
+
+
+async def test_who_commits_on_a_connection_of_its_own_has_heard_what_others_counted(path: Path) -> None:
+    """The head record that it writes is what every reader goes by."""
+    one, other = await SqliteLog.open(path), await SqliteLog.open(path)
+    await one.append([event(0)])  # it has heard all there was
+    for number in range(5):
+        await other.ledger.join(Group(f"g{number}"))
+
+    def publish() -> None:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as own, one.existing(own) as tx:
+            tx.append([effect(1)])
+
+    await asyncio.to_thread(publish)
+    head = await asyncio.to_thread(other._sidecar.read_head)
+
+    assert head is not None
+    assert head.tip == 2
+    assert head.counters.control >= 5
+    await one.close()
+    await other.close()
+
+
+async def test_a_thread_that_commits_by_itself_waits_no_longer_than_it_said(path: Path) -> None:
+    log = await SqliteLog.open(path, lock_timeout=LIMIT)
+    outside = await asyncio.to_thread(sqlite3.connect, path, isolation_level=None, check_same_thread=False)
+    with contextlib.closing(outside):
+        await asyncio.to_thread(outside.execute, "BEGIN IMMEDIATE")
+
+        with pytest.raises(TimeoutError):
+            await asyncio.to_thread(lambda: log.append_blocking([event(0)], timeout=0.1))
+        await asyncio.to_thread(outside.execute, "ROLLBACK")
+    await log.close()
 
 
 async def test_a_stopped_lock_holder_keeps_nobody_opening_for_ever(path: Path) -> None:

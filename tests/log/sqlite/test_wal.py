@@ -54,6 +54,7 @@ async def test_events_in_front_of_the_laid_out_part_outlive_a_power_cut(
     published = await append_alone(log, range(STEADY))
     image = tmp_path / "image"
 
+    assert await size_of_wal(path) >= wal.LIMIT * FRAME
     await asyncio.to_thread(shutil.copytree, path.parent, image)
     await asyncio.to_thread((image / f"{path.name}-shm").unlink)  # or SQLite would not read the file, but what it knew
 
@@ -93,15 +94,64 @@ async def test_laying_out_spoils_no_commit_of_a_foreign_connection(
     assert await recorded(log) == published
 
 
-async def test_what_cannot_be_laid_out_costs_no_event(
-    log: SqliteLog, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_cannot_be_laid_out_costs_no_event(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does a thread that commits by itself hear of it."""
+    refused = 0
+
     def refuse(descriptor: int, piece: bytes) -> int:
+        nonlocal refused
+        refused += 1
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "write", refuse)
+    def append_all() -> None:
+        for number in range(STEADY):
+            log.append_blocking([event(number)])
 
-    assert await append_alone(log, range(STEADY)) == await recorded(log)
+    monkeypatch.setattr(os, "write", refuse)
+    await asyncio.to_thread(append_all)
+
+    assert refused
+    assert await recorded(log) == [f"id-{number}" for number in range(STEADY)]
+
+
+async def test_nothing_is_laid_out_in_the_room_that_a_reserve_has_left(log: SqliteLog, path: Path) -> None:
+    assert await asyncio.to_thread(log._sidecar.free_reserve)
+
+    await append_alone(log, range(STEADY))
+
+    assert await size_of_wal(path) < wal.LIMIT * FRAME
+
+
+async def test_nothing_is_laid_out_where_the_disk_is_nearly_full(
+    log: SqliteLog, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NearlyFull:
+        f_bavail, f_frsize = 1000, 4096
+
+    monkeypatch.setattr(os, "statvfs", lambda folder: NearlyFull)
+
+    await append_alone(log, range(STEADY))
+
+    assert await size_of_wal(path) < wal.LIMIT * FRAME
+
+
+async def test_large_events_are_counted_by_their_size(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    emptied = 0
+
+    def count(mode: str) -> None:
+        nonlocal emptied
+        emptied += 1
+
+    monkeypatch.setattr(log.threads.writer._wal, "checkpoint", count)
+    large, fit = "x" * 100_000, wal.LIMIT * 4096 // 100_000
+
+    for number in range(fit + 1):
+        await log.append([event(number, data=large)])
+    await append_alone(log, range(1000, 1001))  # behind what follows a commit, which nobody waits for
+    assert emptied == 1
+    await log.append([event(number, data=large) for number in range(2000, 2000 + fit + 1)])
+    await append_alone(log, range(1001, 1002))
+    assert emptied == 2
 
 
 async def test_it_is_emptied_after_as_much_as_the_limit_whoever_wrote_it(path: Path) -> None:

@@ -170,6 +170,11 @@ class Sidecar:
         except OSError:
             path.unlink(missing_ok=True)
 
+    def has_room(self, size: int) -> bool:
+        """Is the reserve laid aside, and so many bytes free beside it?"""
+        room = os.statvfs(self.folder)
+        return room.f_bavail * room.f_frsize >= size and (self.folder / "reserve").exists()
+
     def free_reserve(self) -> bool:
         """Give the reserve to a full disk; False when it was given before."""
         try:
@@ -208,7 +213,9 @@ class Sidecar:
         self._weight = int.from_bytes(raw[8:_WAITS_AT], "little")
         if raw[:8] != self._signature:
             self._had_it_last = False
-            with contextlib.suppress(OSError):  # a full disk: who holds the lock is then not told, and that is all
+            # On a full disk that copies what it writes, nobody is then told who holds the lock; who had it before
+            # thinks that it still had, and may put back counters in the head record. Those in the database stay.
+            with contextlib.suppress(OSError):
                 os.pwrite(self._lock, self._signature, 0)
         return raw[_WAITS_AT:] or _NOBODY
 

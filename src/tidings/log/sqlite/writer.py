@@ -31,7 +31,7 @@ from tidings.log.sqlite.failures import translated
 from tidings.log.sqlite.schema import raise_counters
 from tidings.log.sqlite.session import Session, record_at_once
 from tidings.log.sqlite.sidecar import Head, Sidecar
-from tidings.log.sqlite.wal import Wal
+from tidings.log.sqlite.wal import Wal, weight_of
 
 Hook = Callable[[str], None]
 Result = TypeVar("Result")
@@ -266,7 +266,7 @@ class Writer:
             self.hook("committed")
             self._recorded_at = recorded_at
             position = self.announce(order, recorded_at)
-            self._wal.add(_LONE_WEIGHT)
+            self._wal.add(_LONE_WEIGHT + weight_of(1, len(draft.data)))
         except BaseException as error:  # before the commit or behind it
             self._check_interrupt(error)
             known = _known(error, self._path)
@@ -348,7 +348,8 @@ class Writer:
             self.hook("committed")
             self._recorded_at = session.recorded_at
             self._ring(session)
-            self._wal.add(4 + jobs // 4 + (session.tip - session.first_tip + session.removed) // 8)
+            recorded = weight_of(session.tip - session.first_tip, session.size)
+            self._wal.add(4 + jobs // 4 + recorded + session.removed // 8)
         except Exception as error:
             unknown = CommitUnknown(str(error))
             return [each if isinstance(each, BaseException) else unknown for each in outcomes]
