@@ -5,13 +5,13 @@ import sys
 from pathlib import Path
 
 from benchmarks.command import Command
-from benchmarks.harness import Question, memory
+from benchmarks.harness import Question
 
 QUESTIONS = (
     "emitter_sync",
     "emitter_async",
     "append_one",
-    *(["append_unflushed"] if memory() else []),
+    "append_unflushed",
     "append_many",
     "append_batches",
     "catch_up",

@@ -31,6 +31,9 @@ class Command:
         for name in self._chosen(options.questions):
             began = monotonic()
             question = self.find(name)
+            if question.left_out is not None:
+                print(f"{name}: left out, as {question.left_out}", file=sys.stderr, flush=True)
+                continue
             size = options.size or (question.quick_size if options.quick else question.size)
             rounds = options.rounds or (1 if options.quick else question.rounds)
             answer = ask(question, size=size, rounds=rounds)

@@ -64,6 +64,7 @@ class Question:
     prepare: Callable[[Place], None] | None = None
     rounds: int = ROUNDS
     together: bool = False  # all rounds at once: for contenders that do next to nothing, for long
+    left_out: str | None = None  # why it cannot be asked on this machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def disk() -> str:
     return next((folder for folder in folders if _filesystem(folder) not in ("tmpfs", "ramfs")), folders[0])
 
 
-def memory() -> str | None:
+def in_memory() -> str | None:
     """A folder that is in memory, where a flush costs nothing; None where the system has none."""
     return "/dev/shm" if _filesystem("/dev/shm") == "tmpfs" else None
 
