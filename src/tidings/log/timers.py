@@ -55,7 +55,7 @@ class Timers(Protocol):
         """Append what is due at `now` (seconds since 1970 UTC) and forget its timers, in one transaction.
 
         In order of time, then of scheduling, and at most `limit`; where writers overlap, as on Postgres, what two
-        processes fire at once has no order between them. Events recorded before are passed over. Of recurring ones only
+        processes fire at once may lie in either order. Events recorded before are passed over. Of recurring ones only
         the series in `following` fire, and the occurrence that follows is scheduled with it.
         """
 
