@@ -132,7 +132,7 @@ class Reader:
                 await self.settling.settle(None)
                 await self._take()
             lease = self.settling.held
-            if not lease.lanes or lease.state == "paused":
+            if not lease.lanes or self._claim.is_paused:
                 self.trouble.over()
                 await self._rest(_IDLE)
                 continue
