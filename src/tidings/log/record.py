@@ -121,6 +121,11 @@ def bare_draft(
     return Draft(id, source, type, version, slot, key, False, envelope, data, checksum)
 
 
+def size_of(drafts: Sequence[Draft]) -> int:
+    """How many bytes their data and envelopes have."""
+    return sum([len(draft.data) + len(draft.envelope) for draft in drafts])
+
+
 def written(events: Iterable[Event | Draft], *, public: bool) -> list[Draft]:
     """Write down those that are not.
 

@@ -5,13 +5,19 @@ import contextlib
 import os
 import shutil
 import sqlite3
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.log.sqlite.stage import event, recorded
+from tidings.events import Event
+from tidings.log import Timer
+from tidings.log.record import draft
 from tidings.log.sqlite import SqliteLog, wal
+
+Write = Callable[[SqliteLog, list[Event]], Awaitable[None]]
 
 STEADY = 200  # events, each a commit: a process that goes on
 FRAME = 4096 + 24  # bytes
@@ -23,6 +29,13 @@ def beside(path: Path) -> Path:
 
 async def size_of_wal(path: Path) -> int:
     return (await asyncio.to_thread(beside(path).stat)).st_size
+
+
+def emptied_by(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """An entry each time this log would have emptied the file."""
+    emptied: list[str] = []
+    monkeypatch.setattr(log.threads.writer._wal, "checkpoint", emptied.append)
+    return emptied
 
 
 async def append_alone(log: SqliteLog, numbers: range) -> list[str]:
@@ -135,41 +148,59 @@ async def test_nothing_is_laid_out_where_the_disk_is_nearly_full(
     assert await size_of_wal(path) < wal.LIMIT * FRAME
 
 
-async def test_large_events_are_counted_by_their_size(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    emptied = 0
+async def alone(log: SqliteLog, events: list[Event]) -> None:
+    for each in events:
+        await log.append([each])
 
-    def count(mode: str) -> None:
-        nonlocal emptied
-        emptied += 1
 
-    monkeypatch.setattr(log.threads.writer._wal, "checkpoint", count)
-    large, fit = "x" * 100_000, wal.LIMIT * 4096 // 100_000
+async def together(log: SqliteLog, events: list[Event]) -> None:
+    await log.append(events)
 
-    for number in range(fit + 1):
-        await log.append([event(number, data=large)])
+
+async def in_a_stream(log: SqliteLog, events: list[Event]) -> None:
+    await log.append(events, stream="order-1")
+
+
+async def later(log: SqliteLog, events: list[Event]) -> None:
+    await log.ledger.timers.schedule([Timer(2**50, draft(each, public=True)) for each in events])
+
+
+@pytest.mark.parametrize("write", [alone, together, in_a_stream, later])
+@pytest.mark.parametrize(
+    "large", [{"data": "x" * 100_000}, {"headers": {"note": "x" * 100_000}}], ids=["data", "headers"]
+)
+async def test_large_events_are_counted_by_their_size(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch, write: Write, large: dict[str, Any]
+) -> None:
+    emptied = emptied_by(log, monkeypatch)
+
+    await write(log, [event(number, **large) for number in range(wal.LIMIT * 4096 // 100_000 + 1)])
+
     await append_alone(log, range(1000, 1001))  # behind what follows a commit, which nobody waits for
-    assert emptied == 1
-    await log.append([event(number, data=large) for number in range(2000, 2000 + fit + 1)])
-    await append_alone(log, range(1001, 1002))
-    assert emptied == 2
+    assert len(emptied) == 1
+
+
+async def test_many_small_events_are_counted_by_their_ids_and_columns(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emptied = emptied_by(log, monkeypatch)
+
+    await log.append([event(number, data=None) for number in range(8 * wal.LIMIT)])
+
+    await append_alone(log, range(10_000, 10_001))
+    assert len(emptied) == 1
 
 
 async def test_it_is_emptied_after_as_much_as_the_limit_whoever_wrote_it(path: Path) -> None:
     """Both count ahead, and so each a little too much; what matters is that neither forgets the other."""
     logs = [await SqliteLog.open(path) for _ in range(2)]
-    emptied = 0
-
-    def count(mode: str) -> None:
-        nonlocal emptied
-        emptied += 1
 
     with pytest.MonkeyPatch.context() as patch:
-        for log in logs:
-            patch.setattr(log.threads.writer._wal, "checkpoint", count)
+        first, second = (emptied_by(log, patch) for log in logs)
         for number in range(0, 400, 2):
             await append_alone(logs[0], range(number, number + 1))
             await append_alone(logs[1], range(number + 1, number + 2))
 
     for log in logs:
         await log.close()
-    assert emptied == 1  # 400 commits of three pages
+    assert len(first + second) == 1  # 400 commits of three pages

@@ -69,6 +69,7 @@ class Session:
         self.life = life
         self.moment = moment  # a clock of the program's own says so; None: the server's does
         self.writes = 0  # anything this transaction has changed; a job that changed nothing can fail alone
+        self.size = 0  # bytes written, of events and timers
         self.control = False  # members, lanes, or an operator's wishes are changed
         self.timers = False  # one is due before all others, and soon
         self.is_news = False  # somebody has committed events elsewhere, and asks that the bell be rung for them

@@ -42,6 +42,7 @@ class Session(Protocol):
     control: bool  # members, lanes, or an operator's wishes are changed
     timers: bool  # one is due before all others, and soon
     writes: int  # anything this transaction has changed
+    size: int  # bytes written, of events and timers
 
     @property
     def connection(self) -> Connection:

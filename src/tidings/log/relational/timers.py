@@ -5,7 +5,7 @@ from typing import Any
 
 from tidings.clock import Clock
 from tidings.errors import IdReused
-from tidings.log.record import Draft
+from tidings.log.record import Draft, size_of
 from tidings.log.recurring import missing, unwanted
 from tidings.log.relational.marks import marks
 from tidings.log.relational.session import Connection, Session, Threads
@@ -126,6 +126,7 @@ def _insert(session: Session, timers: Sequence[Timer], now: float) -> None:
     session.flush()
     session.connection.executemany(_ADD, [*map(_row, timers)])
     session.writes += len(timers)
+    session.size += size_of([timer.draft for timer in timers])
     if first < (now + LOOK_AHEAD) * 1e6 and (row[0] is None or first < row[0]):
         session.timers = True
 

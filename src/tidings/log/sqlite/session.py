@@ -12,7 +12,7 @@ from typing import Any
 from tidings.errors import StreamClosed
 from tidings.log.expectation import conflict, distinct, holds, recorded_before
 from tidings.log.position import Epoch
-from tidings.log.record import Adopted, Draft
+from tidings.log.record import Adopted, Draft, size_of
 from tidings.log.slices import ANY, Appended, Expect
 
 logger = logging.getLogger("tidings")
@@ -48,7 +48,7 @@ class Session:
         self.epoch = epoch
         self.writes = 0  # anything this transaction has changed; a job that changed nothing can fail alone
         self.removed = 0  # events trimmed
-        self.size = 0  # bytes of data recorded
+        self.size = 0  # bytes written, of events and timers
         self.control = False  # members, lanes, or an operator's wishes are changed
         self.timers = False  # one is due before all others, and soon
         self.is_news = False  # somebody has committed events elsewhere, and asks that the bell be rung for them
@@ -165,7 +165,7 @@ class Session:
             )
         self.tip = order
         self.writes += len(drafts)
-        self.size += sum([len(draft.data) for draft in drafts])
+        self.size += size_of(drafts)
 
     def _gather_into(self, stream: str, version: int, drafts: Sequence[Draft]) -> None:
         for draft in drafts:
@@ -188,7 +188,7 @@ class Session:
                 draft.checksum,
             )
         self.writes += len(drafts)
-        self.size += sum([len(draft.data) for draft in drafts])
+        self.size += size_of(drafts)
 
     def _advance(self, stream: str, expect: Expect, drafts: Sequence[Draft]) -> int | Appended:
         version = self._version(stream)

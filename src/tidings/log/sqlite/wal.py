@@ -19,14 +19,14 @@ LIMIT = 1000  # about so many pages, of 4 KiB; what is longer makes each flush d
 _STEP = 16  # four commits of one event each
 _STEADY = 4  # steps after which a process is taken to go on
 _PAGE = 4096
-_LENGTH = 1000 * (_PAGE + 24)  # bytes: so many pages, each with its frame's header
-_ROOM = 16 * _LENGTH  # bytes free on the disk, or what there is is left to events
+_LENGTH = LIMIT * (_PAGE + 24)  # bytes: so many pages, each with its frame's header
+_ROOM = 16 * _LENGTH  # bytes: where fewer are free, they are left to events
 _PIECE = b"\0" * (_LENGTH // 8)
 
 
 def weight_of(events: int, size: int) -> int:
-    """About so many pages do events come to whose data has so many bytes: with their ids, and what is said of them."""
-    return events // 16 + size // _PAGE
+    """About so many pages do events come to that have so many bytes: with their columns, and their ids in an index."""
+    return events // 8 + size // _PAGE
 
 
 class Wal:

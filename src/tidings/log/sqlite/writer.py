@@ -266,7 +266,7 @@ class Writer:
             self.hook("committed")
             self._recorded_at = recorded_at
             position = self.announce(order, recorded_at)
-            self._wal.add(_LONE_WEIGHT + weight_of(1, len(draft.data)))
+            self._wal.add(_LONE_WEIGHT + weight_of(1, len(draft.data) + len(draft.envelope)))
         except BaseException as error:  # before the commit or behind it
             self._check_interrupt(error)
             known = _known(error, self._path)
