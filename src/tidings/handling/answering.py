@@ -16,7 +16,7 @@ from tidings.handling.trouble import Trouble
 from tidings.log.bell import Ear
 
 _FLUSH_AFTER = 0.2  # seconds a batch may run before what is done is settled
-_IDLE = 5.0  # seconds between looks at a pause; the bell wakes earlier
+IDLE = 5.0  # the bell wakes earlier; each log sees to it that it rings when it holds more than was heard of
 
 
 class Answering:
@@ -104,7 +104,7 @@ class Answering:
             if not await claim.renew():
                 return False
             while claim.is_paused and not (claim.is_told or self.is_stopping):
-                await self._ear.wait(_IDLE)
+                await self._ear.wait(IDLE)
         return True
 
     async def _settle_before(self, left: list[Item]) -> None:

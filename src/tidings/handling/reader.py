@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tidings.clock import Clock
 from tidings.errors import Fenced
-from tidings.handling.answering import Answering
+from tidings.handling.answering import IDLE, Answering
 from tidings.handling.batch import Answers
 from tidings.handling.calling import execution_of
 from tidings.handling.claim import Claim
@@ -27,7 +27,6 @@ from tidings.log.group import LANES
 from tidings.log.position import Position, order_in
 
 BLOCKED_LIMIT = "blocked_limit"  # what the reason of a pause begins with when no operator wished it
-_IDLE = 5.0  # the bell wakes earlier; each log sees to it that it rings when it holds more than was heard of
 
 
 class Reader:
@@ -134,7 +133,7 @@ class Reader:
             lease = self.settling.held
             if not lease.lanes or self._claim.is_paused:
                 self.trouble.over()
-                await self._rest(_IDLE)
+                await self._rest(IDLE)
                 continue
             await self._run_due()
             more = await (self._look(lease) if self._gathering is None else self._gather(lease, self._gathering))
@@ -261,7 +260,7 @@ class Reader:
 
     def _patience(self) -> float:
         due = self.batch.next_due
-        wait = _IDLE if due is None else min(max(due - self._clock.now(), 0.0), _IDLE)
+        wait = IDLE if due is None else min(max(due - self._clock.now(), 0.0), IDLE)
         gathered = None if self._gathering is None else self._gathering.wait()
         return wait if gathered is None else min(wait, gathered)
 
