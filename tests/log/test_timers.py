@@ -92,20 +92,6 @@ async def test_whatever_is_scheduled_cancelled_and_fired_is_what_the_model_says(
     await log.close()
 
 
-async def test_what_two_fire_at_once_lies_in_order_of_time(url: str) -> None:
-    """Where writers do not overlap; a conformant log may have them do."""
-    logs = [await open_log(url, clock=ManualClock()) for _ in range(2)]
-    ids = [f"id-{number:03}" for number in range(100)]
-    await logs[0].ledger.timers.schedule([new_timer(each, due) for due, each in enumerate(ids)])
-
-    await asyncio.gather(*(log.ledger.timers.fire(1.0, 7, {}) for _ in range(10) for log in logs))
-
-    found = await logs[0].scan("", limit=1000)
-    assert [restore(record, "").id for record in found.records] == ids
-    for log in logs:
-        await log.close()
-
-
 async def test_what_cannot_fire_on_a_full_disk_waits_and_leaves_the_reserve_for_answers(tmp_path: Path) -> None:
     log = await open_log(f"sqlite:///{tmp_path}/log.db", clock=ManualClock())
     ids = [f"id-{number:03}" for number in range(200)]

@@ -54,9 +54,9 @@ class Timers(Protocol):
     async def fire(self, now: float, limit: int, following: Mapping[str, Following]) -> Fired:
         """Append what is due at `now` (seconds since 1970 UTC) and forget its timers, in one transaction.
 
-        In order of time, then of scheduling, and at most `limit`; where writers overlap, as on Postgres, what two
-        processes fire at once may lie in either order. Events recorded before are passed over. Of recurring ones only
-        the series in `following` fire, and the occurrence that follows is scheduled with it.
+        In order of time, then of scheduling, and at most `limit`, also where several fire at once. Events recorded
+        before are passed over. Of recurring ones only the series in `following` fire, and the occurrence that follows
+        is scheduled with it.
         """
 
     async def repeat(self, source: str, timers: Sequence[Timer]) -> None:

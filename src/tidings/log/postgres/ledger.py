@@ -17,6 +17,7 @@ from tidings.log.postgres.transaction import Guard, OpenTransaction
 from tidings.log.relational import standing
 from tidings.log.relational.ledger import RelationalLedger
 from tidings.log.relational.retention import SIGN_EVERY
+from tidings.log.relational.timers import StoredTimers
 from tidings.log.settlement import Settlement
 from tidings.log.slices import Appended
 
@@ -27,6 +28,7 @@ SELECT count(*) FROM (
 _OWNED = f"""
 SELECT lane, position, {MOMENT} FROM tidings_lanes
 WHERE group_name = ? AND owner = ? AND fence = ? ORDER BY lane FOR UPDATE"""
+_TURN = "SELECT pg_advisory_xact_lock(hashtext('tidings timers'), hashtext(?))"
 _MEMBERS = "SELECT DISTINCT member FROM tidings_members"
 
 
@@ -41,6 +43,7 @@ class PostgresLedger(RelationalLedger):
         self._edge = edge
         self._seen_at: dict[str, float] = {}
         self._alone = " FOR UPDATE"
+        self.timers = StoredTimers(threads, clock, self._take_turn)
 
     async def enter(self) -> str:
         """Become a member: a row, and a lock that this process's session holds."""
@@ -89,6 +92,10 @@ class PostgresLedger(RelationalLedger):
             return standing.statuses(connection, self._members.signs(connection), epoch, now, lag)
 
         return await self._threads.read(ask)
+
+    def _take_turn(self, session: Session) -> None:
+        """One transaction fires timers at a time; it has no number yet, and so stands behind those before it."""
+        session.connection.execute(_TURN, (self._threads.schema,))
 
     def _end(self, connection: Any) -> int:
         return self._edge.look(connection)

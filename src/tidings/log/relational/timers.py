@@ -1,6 +1,6 @@
 """What is to be recorded later, in the log's own database."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tidings.clock import Clock
@@ -26,11 +26,16 @@ _RECORDED = "SELECT 1 FROM tidings_events WHERE id = ? AND source = ?"
 
 
 class StoredTimers:
-    """The timers of a log in a relational database."""
+    """The timers of a log in a relational database.
 
-    def __init__(self, threads: Threads, clock: Clock) -> None:
+    Where writers overlap, `take_turn` has a transaction wait, before its first write, until no other one fires: what
+    is due first is recorded first then, too.
+    """
+
+    def __init__(self, threads: Threads, clock: Clock, take_turn: Callable[[Any], None] | None = None) -> None:
         self._threads = threads
         self._clock = clock
+        self._take_turn = take_turn
 
     async def schedule(self, timers: Sequence[Timer]) -> int:
         """Keep `timers`; see `Timers.schedule`."""
@@ -74,11 +79,13 @@ class StoredTimers:
             return Fired(0, next_due)
 
         def run(session: Session, careful: bool) -> Fired:
+            if self._take_turn is not None:
+                self._take_turn(session)
             rows = _taken(session, _of(_DUE, ours), (moment, *ours, limit))
             _append(session, rows, moment, following, careful=careful)
             return Fired(len(rows), _next_due(session.connection, ours))
 
-        fired: Fired = await self._threads.write(run, weight=count)
+        fired: Fired = await self._threads.write(run, exclusive=self._take_turn is not None, weight=count)
         return fired
 
     async def repeat(self, source: str, timers: Sequence[Timer]) -> None:
@@ -132,7 +139,7 @@ def _insert(session: Session, timers: Sequence[Timer], now: float) -> None:
 
 
 def _taken(session: Session, due: str, parameters: Sequence[Any]) -> list[Any]:
-    """What is due, taken away from who would fire or cancel it; where writers overlap, some may be theirs already."""
+    """What is due, taken away from who would cancel it; where writers overlap, some may be theirs already."""
     rows = session.connection.execute(due, parameters).fetchall()
     if not rows:
         return []
