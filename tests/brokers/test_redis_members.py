@@ -77,6 +77,22 @@ async def test_partitions_are_shared_out_evenly_and_handed_over_when_a_member_le
         await shared_out(redis_server, prefix, [4])
 
 
+async def test_what_the_group_has_again_takes_no_partitions_place(
+    broker: Broker, url: str, redis_server: RedisServer, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has it, and whatever the members are called."""
+    names = iter(["b", "a"])
+    monkeypatch.setattr("tidings.brokers.redis.membership.new_id", lambda: f"{prefix}{next(names)}")
+    await broker.publish([Event(source="shop", type="order:created")])
+    async with going_on(broker):
+        await shared_out(redis_server, prefix, [4])
+        async with going_on(broker):
+            await shared_out(redis_server, prefix, [2, 2])
+            async with within("an owner of what the group has again"):
+                while await RedisClient(redis_server).hget(f"{prefix}owners:g", f"{prefix}again:g") is None:
+                    pass
+
+
 async def test_more_is_asked_for_unasked_behind_a_full_batch_alone(broker: Broker) -> None:
     """Behind another one nothing lies ready, and what came is to be handled first."""
     await broker.publish([Event(id=str(n), source="shop", type="order:created", key="k") for n in range(30)])

@@ -1,7 +1,7 @@
 """A member of a group: its signs of life, and which streams are its to read."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -80,18 +80,18 @@ class Membership:
         return [part for part in self.parts.values() if not part.is_leaving]
 
     async def _turn(self, channels: Mapping[str, str], owners: Mapping[str, str], members: Mapping[str, str]) -> None:
-        streams = self._streams(channels)
-        names = sorted(streams)
+        streams, again = self._streams(channels), self._keys.again(self._group)
         # Members of another version may hear other channels: each kind shares out among itself what is free.
         equals = [each for each, heard in members.items() if heard == members.get(self.member)]
-        wanted = turns({place: owners.get(name) for place, name in enumerate(names)}, equals, self.member)
-        mine = {names[place] for place in wanted}
+        # What the group has again is nearly always empty: dealt out with the streams it would take the place of one.
+        mine = {*self._turns(sorted(streams), owners, equals), *self._turns([again], owners, equals)}
+        streams[again] = ""
         if any(owners.get(name) != self.member for name in self.parts):
             raise Fenced(self._group, self.member)
         leaving = [part for name, part in self.parts.items() if name not in mine and not part.is_leaving]
         for part in leaving:
             part.is_leaving = True
-        taken = await self._take([name for name in names if name in mine and name not in self.parts], streams)
+        taken = await self._take(sorted(mine - self.parts.keys()), streams)
         if leaving or taken:
             self._changed()
         await self._release([part for part in self.parts.values() if part.is_leaving])
@@ -112,15 +112,18 @@ class Membership:
             for part in done:
                 del self.parts[part.key]
 
+    def _turns(self, names: Sequence[str], owners: Mapping[str, str], equals: Sequence[str]) -> list[str]:
+        """Which of these streams it should own next."""
+        return [names[place] for place in turns(dict(enumerate(map(owners.get, names))), equals, self.member)]
+
     def _streams(self, channels: Mapping[str, str]) -> dict[str, str]:
-        """The streams the group reads, each with its channel."""
-        found = {
+        """The streams of events that the group hears, each with its channel."""
+        return {
             self._keys.stream(channel, number): channel
             for channel, partitions in channels.items()
             if self._heard is None or channel in self._heard
             for number in range(int(partitions))
         }
-        return {**found, self._keys.again(self._group): ""}
 
 
 def _texts(flat: list[bytes]) -> dict[str, str]:
