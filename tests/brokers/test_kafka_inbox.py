@@ -32,7 +32,7 @@ async def bury(arrival: Arrival, reason: str, detail: str) -> None:
 
 def inbox_of(tray: Tray) -> KafkaInbox:
     wire = Wire(settings_of(URL), Foreign(URL, {}))
-    return KafkaInbox(tray, wire, ["**"], url=URL, prefetch=1000, timeout=5.0, bury=bury)
+    return KafkaInbox(tray, wire, ["**"], url=URL, prefetch=1000, patience=11.0, bury=bury)
 
 
 def holding(count: int) -> Tray:
@@ -93,7 +93,7 @@ async def test_a_failure_is_told_at_once_to_who(what: str) -> None:
 async def test_a_settlement_makes_room_for_who_receives() -> None:
     tray = holding(1)
     wire = Wire(settings_of(URL), Foreign(URL, {}))
-    inbox = KafkaInbox(tray, wire, ["**"], url=URL, prefetch=1, timeout=5.0, bury=bury)
+    inbox = KafkaInbox(tray, wire, ["**"], url=URL, prefetch=1, patience=11.0, bury=bury)
     first = await inbox.receive()
     tray.put(Fetched(tray.held["order", 0], batch(1, 1), ()))
     receiving = asyncio.ensure_future(inbox.receive())

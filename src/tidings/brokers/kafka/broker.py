@@ -76,7 +76,7 @@ class KafkaBroker:
             patterns,
             url=self.url,
             prefetch=prefetch,
-            timeout=self._settings.timeout,
+            patience=self._settings.patience,
             bury=partial(self._bury, group or ""),
         )
         self._members.add(member)

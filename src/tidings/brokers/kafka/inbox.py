@@ -26,7 +26,7 @@ class KafkaInbox:
         *,
         url: str,
         prefetch: int,
-        timeout: float,
+        patience: float,
         bury: Bury,
     ) -> None:
         self._tray = tray
@@ -34,7 +34,7 @@ class KafkaInbox:
         self._hears = PatternSet(patterns)
         self._url = url
         self._prefetch = prefetch
-        self._patience = 2 * timeout + _LOOK
+        self._patience = patience
         self._bury = bury
         self._news = asyncio.Event()  # for who receives
         self._commits = asyncio.Event()  # for those who settle, so that they are not woken by each other

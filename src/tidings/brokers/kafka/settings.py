@@ -40,6 +40,13 @@ class Settings(msgspec.Struct, frozen=True):
         """Is the connection encrypted?"""
         return self.address.scheme == "kafka+ssl" or self.address.setting("tls", False)
 
+    @property
+    def patience(self) -> float:
+        """Seconds after which a member whose thread does not come back from its client is given up, by itself and by
+        the group, which waits for all its members before it shares out its partitions.
+        """
+        return 2 * self.timeout + 1
+
     def producer(self) -> dict[str, Any]:
         """For who publishes: every in-sync copy has it, and what was sent twice is stored once, in order."""
         return self._client() | {
@@ -64,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True):
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": _milliseconds(self.session),
             "heartbeat.interval.ms": _milliseconds(self.session) // 4,
+            "max.poll.interval.ms": _milliseconds(max(self.patience, self.session)),
             "allow.auto.create.topics": False,
             "topic.metadata.refresh.interval.ms": max(
                 _milliseconds(self.discovery), 500
