@@ -24,7 +24,6 @@ from tests.servers.secure import (
 )
 from tests.servers.server import Server
 from tidings.brokers import Capabilities
-from tidings.brokers.mqtt import broker as mqtt
 from tidings.brokers.nats import broker as jetstream
 from tidings.brokers.nats import core
 from tidings.brokers.pulsar import broker as pulsar
@@ -59,7 +58,6 @@ class Carrier:
     unlimited: Mapping[str, object] = field(default_factory=dict)  # ... though its URL lets it pass
     unheard: float = 0.0  # seconds before a member is killed, or a connection cut, of which some may not be settled
     unwritten: float = 0.0  # seconds before the server is killed, of which some may not be settled
-    shifts: float = 0.0  # seconds around a change of members, of which some may not be settled
     ripens: float = 0.0  # seconds before what is new on its server outlives a kill
     written: Callable[[Server], float] | None = None  # when it wrote down what it had taken; None: before it said so
 
@@ -238,8 +236,7 @@ MQTT = Carrier(
         fsync=False,
         lag=False,
         acknowledgement="in the memory of the server, which writes it down as often as it is set up to",
-        settlement="said to the server, which does not answer: some of the last 1 s before a member or the server was"
-        " killed, or a connection cut, or 1 s around a change of members may come again",
+        settlement="in the memory of the server, which writes it down as often as it is set up to",
     ),
     "mosquitto_server",
     SecureMosquitto,
@@ -247,9 +244,6 @@ MQTT = Carrier(
     settings={"session": 2, "timeout": 5},  # which is also how long a member may have events in hand
     haste={"timeout": 1},
     door=Door("mqtts", 1, "me"),
-    unheard=mqtt.UNHEARD,
-    unwritten=mqtt.UNHEARD,
-    shifts=mqtt.UNHEARD,  # who is given a session ends the connection of who had it, and what was on its way
     written=_written_by_mosquitto,
 )
 KAFKA = Carrier(

@@ -14,7 +14,6 @@ import sys
 import time
 from asyncio import to_thread
 from asyncio.subprocess import Process
-from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,9 +45,7 @@ class Crew:
 
     def __init__(self, carrier: Carrier, url: str, folder: Path, chance: random.Random) -> None:
         self.members: list[Member] = []
-        self._changes: list[int] = []  # the moments at which somebody came or left
         self._unheard = int(carrier.unheard * 1e9)
-        self._shifts = int(carrier.shifts * 1e9)
         self._url = url
         self._folder = folder
         self._chance = chance
@@ -103,7 +100,6 @@ class Crew:
         """Those that stood still go on."""
         for member in self._frozen:
             member.thawed.append(time.monotonic_ns())
-            self._changes.append(time.monotonic_ns())
             member.process.send_signal(signal.SIGCONT)
         self.members += self._frozen
         self._frozen.clear()
@@ -133,15 +129,12 @@ class Crew:
         return whole
 
     def _lasting(self, member: Member) -> list[Fact]:
-        """Without what it settled so shortly before it stopped, or while members changed, that it may not be known."""
+        """Without what it settled so shortly before it stopped that it may not be known."""
         facts = History.read(member.file).facts
         return [fact for fact in facts if fact.what != "settled" or not self._is_excused(member, fact.moment)]
 
     def _is_excused(self, member: Member, moment: int) -> bool:
-        if any(end - self._unheard < moment <= end for end in member.stopped):
-            return True
-        place = bisect_left(self._changes, moment - self._shifts)
-        return bool(self._shifts) and place < len(self._changes) and self._changes[place] < moment + self._shifts
+        return any(end - self._unheard < moment <= end for end in member.stopped)
 
     async def _join(self) -> None:
         file = self._folder / f"member-{next(self._names)}"
@@ -155,11 +148,9 @@ class Crew:
         assert process.stdout is not None
         async with within("a member's joining"):
             assert await process.stdout.readline() == b"joined\n"
-        self._changes.append(time.monotonic_ns())
         self.members.append(member)
 
     def _one(self) -> Member:
-        self._changes.append(time.monotonic_ns())
         return self.members.pop(self._chance.randrange(len(self.members)))
 
     def _heard(self) -> set[str]:

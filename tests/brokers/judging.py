@@ -5,13 +5,14 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.brokers.carriers import Carrier
 from tests.servers.server import Server
 from tidings.testing.checker import Fact, History, Report, check
 
 _SECOND = 1_000_000_000
+_NEVER = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,17 @@ class Judge:
     outages: list[Outage] = field(default_factory=list)
 
     def kill(self, server: Server) -> None:
-        """Kill it with SIGKILL. Blocks."""
+        """Kill it with SIGKILL, until `revive`. Blocks."""
         server.kill9()
         now, written = time.monotonic_ns(), self.carrier.written
         behind = 0.0 if written is None else max(time.time() - written(server), 0.0)
-        unsettled = max(self.carrier.unheard, self.carrier.unwritten)
-        self.outages.append(Outage(now, now, now - int(behind * _SECOND), now - int(unsettled * _SECOND)))
+        unsettled = max(self.carrier.unheard, self.carrier.unwritten, behind)
+        self.outages.append(Outage(now, _NEVER, now - int(behind * _SECOND), now - int(unsettled * _SECOND)))
+
+    def revive(self, server: Server) -> None:
+        """Start it again. Until then everything that anybody notes was said by the one that was killed. Blocks."""
+        server.start()
+        self.outages[-1] = replace(self.outages[-1], end=time.monotonic_ns())
 
     @contextmanager
     def disturbed(self) -> Iterator[None]:
@@ -47,7 +53,8 @@ class Judge:
             yield
         finally:
             end = time.monotonic_ns()
-            self.outages.append(Outage(begin, end, end, begin - int(self.carrier.unheard * _SECOND)))
+            unheard = int(self.carrier.unheard * _SECOND)
+            self.outages.append(Outage(begin, end, end, begin - unheard if unheard else end))
 
     def owed(self, history: History) -> set[str]:
         """What every group that was there has to hear."""
@@ -79,7 +86,8 @@ class Judge:
         place = bisect_left(self.outages, fact.moment, key=lambda outage: outage.end)
         if fact.what not in ("acknowledged", "settled") or place == len(self.outages):
             return False
-        outage = self.outages[place]
+        carrier, outage = self.carrier, self.outages[place]
         if fact.what == "acknowledged":
-            return outage.written < fact.moment
-        return bool(self.carrier.unheard or self.carrier.unwritten) and outage.settled < fact.moment
+            return carrier.written is not None and outage.written < fact.moment
+        is_late = bool(carrier.unheard or carrier.unwritten or carrier.written)
+        return is_late and outage.settled < fact.moment

@@ -2,10 +2,12 @@
 
 import asyncio
 import gc
+from asyncio import to_thread
 
 import pytest
 
 from tests.brokers.words import insisting, joined, own_name, url_of
+from tests.servers.fixtures import FreshServer
 from tests.servers.mosquitto import MosquittoServer
 from tidings.brokers import connect
 from tidings.brokers.channels import PARTITIONS
@@ -14,7 +16,7 @@ from tidings.brokers.mqtt.link import Link
 from tidings.brokers.mqtt.part import Part
 from tidings.brokers.mqtt.settings import settings_of
 from tidings.errors import BrokerUnreachable, Fenced
-from tidings.testing.broker_conformance.words import ids_of, new_events, take_arrivals, within
+from tidings.testing.broker_conformance.words import ids_of, new_event, new_events, take_arrivals, within
 
 
 async def test_a_member_that_is_slow_keeps_what_it_has_in_hand_and_others_get_the_rest(
@@ -126,3 +128,18 @@ async def test_what_was_another_members_meanwhile_is_not_settled(mosquitto_serve
     assert set(ids_of(each.event for each in again)) <= set(ids_of(events))
     await broker.close()
     await other.close()
+
+
+async def test_what_the_server_does_not_know_of_is_not_settled(fresh_server: FreshServer) -> None:
+    server = await to_thread(fresh_server, MosquittoServer)
+    broker = await connect(url_of(server, prefix=f"{own_name()}/", timeout=1))
+    async with broker.subscribe(["order:*"], group="g") as inbox:
+        await broker.publish([new_event(0)])
+        arrivals = await inbox.receive()
+        await to_thread(server.pause)
+        try:
+            with pytest.raises(BrokerUnreachable):
+                await inbox.settle(arrivals)
+        finally:
+            await to_thread(server.resume)
+    await broker.close()

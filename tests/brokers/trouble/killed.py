@@ -46,7 +46,7 @@ async def _killed_at_work(carrier: Carrier, server: Server, opened: Opened, *, t
                 await to_thread(judge.kill, server)
                 await until(lambda: len(teller.failures) > failed, "a publisher's failure")  # noqa: B023
                 await until(lambda: len(reader.failures) > noticed, "a reader's failure")  # noqa: B023
-                await to_thread(server.start)
+                await to_thread(judge.revive, server)
                 await teller.tells(50)
                 await reader.hears_more(1)
         if carrier.keeps:

@@ -66,7 +66,7 @@ async def test_members_are_killed_many_times_and_the_server_with_them(
                     await crew.hears(judge.owed(history))
                 if trial % 10 == 0:
                     await to_thread(judge.kill, mortal)
-                    await to_thread(mortal.start)
+                    await to_thread(judge.revive, mortal)
         crew.thaw()
         await crew.hears(judge.owed(history))
         whole = await crew.history(history)

@@ -5,7 +5,6 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from typing import Final
 
 from tidings.brokers.channels import PARTITIONS, Channels
 from tidings.brokers.interface import Capabilities, DeadLetter, Difference, Standing, Wanted
@@ -24,7 +23,6 @@ from tidings.clock import Clock
 from tidings.errors import BrokerUnreachable, NotSupported
 from tidings.events import Event, new_id
 
-UNHEARD: Final = 1.0  # seconds within which the server has read what it was told, and others know who has a session
 _IF_NEW, _NEVER = 1, 2  # when a session is handed what was retained before it
 
 
@@ -51,8 +49,7 @@ class MqttBroker:
             fsync=False,
             lag=False,
             acknowledgement="in the memory of the server, which writes it down as often as it is set up to",
-            settlement=f"said to the server, which does not answer: some of the last {UNHEARD:g} s before a member or"
-            f" the server was killed, or a connection cut, or {UNHEARD:g} s around a change of members may come again",
+            settlement="in the memory of the server, which writes it down as often as it is set up to",
         )
         self._channels = channels or Channels()
         self._wire = Wire(self._settings, self._channels)

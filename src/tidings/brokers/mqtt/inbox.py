@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from tidings.brokers.interface import Arrival
 from tidings.brokers.mqtt.part import Part, Place
 from tidings.brokers.mqtt.wire import Wire
-from tidings.errors import Fenced, NotSupported
+from tidings.errors import BrokerUnreachable, Fenced, NotSupported
 from tidings.events import PatternSet
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class MqttInbox:
             await self._news.wait()
 
     async def settle(self, arrivals: Sequence[Arrival] | None = None) -> None:
-        """Acknowledge each session up to its first message that is not settled."""
+        """Acknowledge each session up to its first message that is not settled; returns when the server knows."""
         if arrivals is None:
             places = [place for part in self._parts for place in part.outstanding()]
         else:
@@ -60,12 +60,11 @@ class MqttInbox:
                 self._in_hand -= place.in_hand
                 place.part.settle(place)
                 parts.add(place.part)
-        self._acknowledge(parts)
+        told = self._acknowledge(parts)
         self._news.set()
-        if is_late and self.failure is not None:
-            raise self.failure
         if is_late:
-            raise Fenced(self._group, self._member)
+            raise self.failure or Fenced(self._group, self._member)
+        await self._confirm(told)
 
     async def retry(self, arrival: Arrival, seconds: float) -> None:
         """MQTT hands nothing over later."""
@@ -108,10 +107,21 @@ class MqttInbox:
         self._acknowledge(passed)
         return found
 
-    def _acknowledge(self, parts: set[Part]) -> None:
+    def _acknowledge(self, parts: set[Part]) -> list[Part]:
+        """Those of which the server was told something."""
+        told = [part for part in parts if part.acknowledge()]
         for part in parts:
-            part.acknowledge()
             if not part.in_hand:
                 self._parts.discard(part)
                 if part.is_leaving:
                     self.when_idle()
+        return told
+
+    async def _confirm(self, told: Sequence[Part]) -> None:
+        """An acknowledgement has no answer, and one that waits in a connection is lost with it."""
+        answers = await asyncio.gather(*(part.confirm() for part in told), return_exceptions=True)
+        for part, failure in zip(told, answers, strict=True):
+            if isinstance(failure, BrokerUnreachable) and part.is_over:
+                raise self.failure or Fenced(self._group, self._member)
+            if failure is not None:
+                raise failure

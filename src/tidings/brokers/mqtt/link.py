@@ -7,6 +7,7 @@ when a link is lost is not sent again by it: a link has one life, and who used i
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from socket import IPPROTO_TCP, TCP_NODELAY
 from typing import TYPE_CHECKING, Any, Final
 
 from tidings.brokers.mqtt import library
@@ -169,9 +170,11 @@ class Link:
 
     def _attach(self) -> None:
         """From here on the client is the event loop's."""
-        loop, client, socket = self._loop, self._client, self._client.socket()
+        loop, client = self._loop, self._client
+        socket: Any = client.socket()
         if socket is None or self.failure is not None:
             raise self.failure or self._unreachable("the connection was lost")
+        socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # small packets do not wait
         client.on_socket_register_write = lambda _client, _data, each: loop.add_writer(each, self._write)
         client.on_socket_unregister_write = lambda _client, _data, each: _drop(loop.remove_writer(each))
         client.on_socket_close = lambda _client, _data, each: _drop(loop.remove_reader(each))

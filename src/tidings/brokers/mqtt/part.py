@@ -86,12 +86,21 @@ class Part:
             place.settled = True
             self.in_hand -= place.in_hand
 
-    def acknowledge(self) -> None:
-        """Tell the server of all up to the first that is not settled."""
+    def acknowledge(self) -> bool:
+        """Tell the server of all up to the first that is not settled; is it to be asked whether it knows?"""
         places, mids = self._places, []
         while places and places[0].settled:
             mids.append(places.popleft().mid)
         self._link.acknowledge(mids)
+        return self._lasts and bool(mids)
+
+    async def confirm(self) -> None:
+        """Returns when the server knows all that it was told.
+
+        Raises:
+            BrokerError: it did not say so, and some of it may come again.
+        """
+        await self._link.flush()
 
     def outstanding(self) -> list[Place]:
         """What was handed over and is not settled."""
