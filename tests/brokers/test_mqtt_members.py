@@ -3,8 +3,12 @@
 import asyncio
 import gc
 from asyncio import to_thread
+from socket import SHUT_RDWR
+from typing import Any
 
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from tests.brokers.words import insisting, joined, own_name, url_of
 from tests.servers.fixtures import FreshServer
@@ -131,6 +135,7 @@ async def test_what_was_another_members_meanwhile_is_not_settled(mosquitto_serve
 
 
 async def test_what_the_server_does_not_know_of_is_not_settled(fresh_server: FreshServer) -> None:
+    """However often it is settled, and whoever else waits for the same."""
     server = await to_thread(fresh_server, MosquittoServer)
     broker = await connect(url_of(server, prefix=f"{own_name()}/", timeout=1))
     async with broker.subscribe(["order:*"], group="g") as inbox:
@@ -138,8 +143,42 @@ async def test_what_the_server_does_not_know_of_is_not_settled(fresh_server: Fre
         arrivals = await inbox.receive()
         await to_thread(server.pause)
         try:
-            with pytest.raises(BrokerUnreachable):
-                await inbox.settle(arrivals)
+            first = await asyncio.gather(inbox.settle(arrivals), inbox.settle(), return_exceptions=True)
+            again = await asyncio.gather(inbox.settle(arrivals), inbox.settle(), return_exceptions=True)
         finally:
             await to_thread(server.resume)
+        await inbox.settle()
+    await broker.close()
+
+    assert [type(each) for each in first + again] == [BrokerUnreachable] * 4
+
+
+async def test_a_connection_that_is_lost_is_no_other_member(mosquitto_server: MosquittoServer) -> None:
+    broker = await connect(url_of(mosquitto_server, prefix=own_name(), timeout=1))
+    async with broker.subscribe(["order:*"], group="g") as inbox:
+        await broker.publish([new_event(0)])
+        arrivals = await inbox.receive()
+        socket: Any = arrivals[0].ticket.part._link._client.socket()
+        socket.shutdown(SHUT_RDWR)
+        with pytest.raises(BrokerUnreachable, match="the connection was lost"):
+            await inbox.settle(arrivals)
+        with pytest.raises(BrokerUnreachable, match="the connection was lost"):
+            await inbox.settle(arrivals)
+        await inbox.settle()  # whoever names nothing is told once
+    await broker.close()
+
+
+async def test_a_session_that_its_server_says_another_connection_has_is_another_members(
+    mosquitto_server: MosquittoServer,
+) -> None:
+    """As MQTT 5 asks of servers (3.1.4-3); this Mosquitto only ends the connection, so it is said for it."""
+    broker = await connect(url_of(mosquitto_server, prefix=own_name(), timeout=1))
+    async with broker.subscribe(["order:*"], group="g") as inbox:
+        await broker.publish([new_event(0)])
+        arrivals = await inbox.receive()
+        link: Link = arrivals[0].ticket.part._link
+        taken_over = ReasonCode(PacketTypes.DISCONNECT, "Session taken over")
+        link._on_disconnect(link._client, None, None, taken_over, None)
+        with pytest.raises(Fenced):
+            await inbox.settle(arrivals)
     await broker.close()

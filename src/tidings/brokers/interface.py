@@ -102,7 +102,7 @@ class Inbox(Protocol):
     async def settle(self, arrivals: Sequence[Arrival] | None = None) -> None:
         """These, in whatever order, are safe on this side and will not come again; None: all received so far.
 
-        A carrier that remembers only how far a group is (Kafka, a log) remembers the lowest that is not settled.
+        A carrier that remembers only how far a group is (Kafka, MQTT, a log) remembers the lowest that is not settled.
 
         Raises:
             Fenced: another member was given the events meanwhile, and will be handed them.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from tidings.brokers.interface import Arrival
@@ -30,7 +30,7 @@ class MqttInbox:
         self._member = member
         self._prefetch = prefetch
         self._buffer: deque[tuple[Place, MQTTMessage]] = deque()
-        self._parts: set[Part] = set()  # those with something in hand
+        self._parts: set[Part] = set()  # those with something in hand, or settled and not known to the server
         self._in_hand = 0
         self._news = asyncio.Event()
         self.failure: Exception | None = None
@@ -50,21 +50,18 @@ class MqttInbox:
     async def settle(self, arrivals: Sequence[Arrival] | None = None) -> None:
         """Acknowledge each session up to its first message that is not settled; returns when the server knows."""
         if arrivals is None:
-            places = [place for part in self._parts for place in part.outstanding()]
+            parts = self._parts.copy()
+            places = [place for part in parts for place in part.outstanding()]
         else:
             places = [arrival.ticket for arrival in arrivals]
-        is_late, parts = False, set[Part]()
+            parts = {place.part for place in places}
         for place in places:
             if not place.settled:
-                is_late = is_late or place.part.is_over
                 self._in_hand -= place.in_hand
                 place.part.settle(place)
-                parts.add(place.part)
-        told = self._acknowledge(parts)
+        self._acknowledge(parts)
         self._news.set()
-        if is_late:
-            raise self.failure or Fenced(self._group, self._member)
-        await self._confirm(told)
+        await self._confirm([part for part in parts if not part.is_known])
 
     async def retry(self, arrival: Arrival, seconds: float) -> None:
         """MQTT hands nothing over later."""
@@ -107,21 +104,27 @@ class MqttInbox:
         self._acknowledge(passed)
         return found
 
-    def _acknowledge(self, parts: set[Part]) -> list[Part]:
-        """Those of which the server was told something."""
-        told = [part for part in parts if part.acknowledge()]
+    def _acknowledge(self, parts: set[Part]) -> None:
+        """Tell the server what is settled of these, and whoever waits for them which have nothing in hand any more."""
         for part in parts:
-            if not part.in_hand:
-                self._parts.discard(part)
-                if part.is_leaving:
-                    self.when_idle()
-        return told
+            part.acknowledge()
+            if not part.in_hand and part.is_leaving:
+                self.when_idle()
+        self._forget(parts)
 
-    async def _confirm(self, told: Sequence[Part]) -> None:
-        """An acknowledgement has no answer, and one that waits in a connection is lost with it."""
-        answers = await asyncio.gather(*(part.confirm() for part in told), return_exceptions=True)
-        for part, failure in zip(told, answers, strict=True):
-            if isinstance(failure, BrokerUnreachable) and part.is_over:
-                raise self.failure or Fenced(self._group, self._member)
-            if failure is not None:
-                raise failure
+    async def _confirm(self, parts: Sequence[Part]) -> None:
+        """An acknowledgement has no answer, and one that waits in a connection is lost with it: so the server is asked.
+
+        It is asked again by whoever settles the same again, or meanwhile, until it has answered.
+        """
+        answers = await asyncio.gather(*(part.confirm() for part in parts), return_exceptions=True)
+        self._forget(parts)
+        failures = [(part, failure) for part, failure in zip(parts, answers, strict=True) if failure is not None]
+        self._parts -= {part for part, _ in failures if part.is_over}  # who settled it is told once
+        for part, failure in failures:
+            if part.is_over and isinstance(failure, BrokerUnreachable):
+                raise self.failure or part.failure or Fenced(self._group, self._member)
+            raise failure
+
+    def _forget(self, parts: Iterable[Part]) -> None:
+        self._parts -= {part for part in parts if not part.in_hand and part.is_known}

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE: Final = {"SessionExpiryInterval": 0}
 _GRANTED: Final = 2  # the highest answer to a subscription that is not a refusal
-_UNHEARD: Final = "nothing"  # a topic that no session has a filter for
+_NO_FILTER: Final = "nothing"  # a topic that no session has a filter for
+_TAKEN_OVER: Final = 0x8E  # the reason with which a server ends a connection whose session another one has now
 _STRETCH: Final = 200  # messages read before others have their turn
 
 
@@ -54,6 +55,7 @@ class Link:
         self._received = 0  # messages
         self._is_called = False  # by paho, which holds a lock meanwhile
         self.failure: BrokerUnreachable | None = None
+        self.is_taken_over = False  # did it end as another connection has the session now?
 
     async def open(self) -> bool:
         """Connect; did the session exist? Whoever is cancelled here leaves no connection behind.
@@ -124,7 +126,7 @@ class Link:
         Raises:
             BrokerError: it did not answer in time.
         """
-        _, mid = self._client.unsubscribe(self._settings.prefix + _UNHEARD) if self._is_open else (0, None)
+        _, mid = self._client.unsubscribe(self._settings.prefix + _NO_FILTER) if self._is_open else (0, None)
         await self._answer(mid)
 
     async def leave(self, *, forgets: bool = False) -> None:
@@ -246,6 +248,7 @@ class Link:
         self._on_subscribe(client, data, mid, (), properties)  # that there was nothing is no refusal
 
     def _on_disconnect(self, client: "Client", data: object, flags: Any, reason: Any, properties: Any) -> None:
+        self.is_taken_over = self.failure is None and reason.value == _TAKEN_OVER
         self._end(self._unreachable(f"the connection was lost ({reason})"))
 
     def _end(self, failure: BrokerUnreachable) -> None:

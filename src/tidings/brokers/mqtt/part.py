@@ -55,9 +55,14 @@ class Part:
         self._lost = lost
         self._places: deque[Place] = deque()
         self._link = Link(settings, life, self._take, self._end)
+        self._told = self._known = (
+            0  # acknowledgements: those said, and those of which it is sure that the server knows
+        )
+        self._is_late = False  # was anything settled after the link had ended?
         self.in_hand = 0
+        self.failure: BrokerUnreachable | None = None  # of its link, unless another member has the session now
         self.is_leaving = False  # it hands over nothing more
-        self.is_over = False  # what is settled now is too late
+        self.is_over = False  # it is let go of, or lost
         self.was_had = False  # has it been this member's at all?
 
     async def open(self) -> None:
@@ -85,14 +90,20 @@ class Part:
         if not place.settled:
             place.settled = True
             self.in_hand -= place.in_hand
+            self._is_late = self._is_late or self._link.failure is not None
 
-    def acknowledge(self) -> bool:
-        """Tell the server of all up to the first that is not settled; is it to be asked whether it knows?"""
+    def acknowledge(self) -> None:
+        """Tell the server of all up to the first that is not settled."""
         places, mids = self._places, []
         while places and places[0].settled:
             mids.append(places.popleft().mid)
         self._link.acknowledge(mids)
-        return self._lasts and bool(mids)
+        self._told += len(mids)
+
+    @property
+    def is_known(self) -> bool:
+        """Has the server said so of all that it was told? Of a session that ends with its link it need not."""
+        return not self._is_late and (self._told == self._known or not self._lasts)
 
     async def confirm(self) -> None:
         """Returns when the server knows all that it was told.
@@ -100,7 +111,9 @@ class Part:
         Raises:
             BrokerError: it did not say so, and some of it may come again.
         """
+        told = self._told
         await self._link.flush()
+        self._known = max(self._known, told)
 
     def outstanding(self) -> list[Place]:
         """What was handed over and is not settled."""
@@ -116,7 +129,7 @@ class Part:
         self.is_over = self.is_leaving = True
         try:
             if self._lasts:
-                await self._link.flush()
+                await self.confirm()
             await self._link.leave()
         except BrokerError:
             return False
@@ -142,4 +155,5 @@ class Part:
 
     def _end(self, failure: BrokerUnreachable) -> None:
         self.is_over = self.is_leaving = True
+        self.failure = None if self._link.is_taken_over else failure
         self._lost(self, failure)
