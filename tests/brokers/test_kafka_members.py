@@ -1,25 +1,16 @@
 """Members of a group on Kafka: one that is slow, one that joins, and one that is hurried out."""
 
 import asyncio
-import contextlib
 import threading
 from asyncio import to_thread
-from collections.abc import AsyncIterator, Coroutine
-from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.brokers.words import LIMIT, insisting, own_name, url_of
+from tests.brokers.words import LIMIT, at_work, insisting, own_name, url_of
 from tests.servers.fixtures import FreshServer
 from tests.servers.kafka import KafkaServer
 from tidings.brokers import connect
 from tidings.brokers.channels import partition_of
-from tidings.brokers.kafka.sharing import Sharing
-from tidings.errors import BrokerError, BrokerUnreachable
-from tidings.testing.broker_conformance.words import ids_of, new_event, new_events, take, within
-
-if TYPE_CHECKING:
-    from confluent_kafka import TopicPartition
+from tidings.errors import BrokerError
+from tidings.testing.broker_conformance.words import new_event, new_events, within
 
 
 async def test_a_member_that_is_slow_neither_blocks_others_from_joining_nor_keeps_its_partitions(
@@ -55,17 +46,6 @@ async def none_left(before: set[threading.Thread]) -> None:
     for each in left:
         await to_thread(each.join, LIMIT)
     assert not [each for each in left if each.is_alive()]
-
-
-@contextlib.asynccontextmanager
-async def at_work(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """It goes on while the block does."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def test_who_joins_comes_to_as_many_partitions_of_a_topic_as_who_was_there(kafka_server: KafkaServer) -> None:
@@ -168,32 +148,3 @@ async def test_who_closes_the_broker_while_a_member_joins_keeps_it_waiting_for_n
         async with within("the end of the member"):
             await asyncio.wait([joining])
         assert isinstance(joining.exception(), BrokerError)
-
-
-async def test_a_member_whose_client_does_not_come_back_holds_nobody_up(
-    kafka_server: KafkaServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its client goes on telling the group that it is there, whatever its thread does."""
-    url = url_of(kafka_server, prefix=f"{own_name()}.", timeout=1, session=1, discovery=0.1)
-    broker, other = await connect(url), await connect(url)
-    events, stuck, commit, freed = new_events(0, 20), set[Sharing](), Sharing._commit_once, threading.Event()
-
-    def wait(sharing: Sharing, wanted: "list[TopicPartition]") -> object:
-        if sharing in stuck or (not stuck and any(place.offset > 0 for place in wanted)):
-            stuck.add(sharing)
-            freed.wait(LIMIT)
-        return commit(sharing, wanted)
-
-    monkeypatch.setattr(Sharing, "_commit_once", wait)
-    try:
-        async with broker.subscribe(["order:*"], group="g") as inbox:
-            await insisting(lambda: broker.publish(events))
-            arrivals = await inbox.receive()
-            with pytest.raises(BrokerUnreachable, match="has not come back"):
-                await inbox.settle(arrivals)
-            async with other.subscribe(["order:*"], group="g") as heir:
-                await take(heir, ids_of(events))
-    finally:
-        freed.set()
-    await broker.close()
-    await other.close()

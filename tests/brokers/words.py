@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import math
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -196,6 +196,17 @@ async def insisting(attempt: Callable[[], Awaitable[Result]]) -> Result:
                 return await attempt()
             except UNREACHABLE:
                 await asyncio.sleep(PAUSE)
+
+
+@contextlib.asynccontextmanager
+async def at_work(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """It goes on while the block does."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def until(condition: Callable[[], object], what: str | Callable[[], str]) -> None:

@@ -43,9 +43,9 @@ class Settings(msgspec.Struct, frozen=True):
     @property
     def patience(self) -> float:
         """Seconds after which a member whose thread does not come back from its client is given up, by itself and by
-        the group, which waits for all its members before it shares out its partitions.
+        the group. It waits for all its members before it shares out its partitions; for 300, where it is not told.
         """
-        return 2 * self.timeout + 1
+        return max(2 * self.timeout + 1, self.session)
 
     def producer(self) -> dict[str, Any]:
         """For who publishes: every in-sync copy has it, and what was sent twice is stored once, in order."""
@@ -71,7 +71,7 @@ class Settings(msgspec.Struct, frozen=True):
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": _milliseconds(self.session),
             "heartbeat.interval.ms": _milliseconds(self.session) // 4,
-            "max.poll.interval.ms": _milliseconds(max(self.patience, self.session)),
+            "max.poll.interval.ms": _milliseconds(self.patience),
             "allow.auto.create.topics": False,
             "topic.metadata.refresh.interval.ms": max(
                 _milliseconds(self.discovery), 500

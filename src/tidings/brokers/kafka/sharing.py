@@ -1,16 +1,17 @@
 """`Sharing`: the thread in which a member has its part in a group, with a client that nobody else touches.
 
-It follows the group's partitions as they come and go, commits when something was settled, looks for new channels, and
-asks for a sign of life when nothing came for a while. What is in the partitions it leaves to `Fetching`.
+It follows the group's partitions as they come and go, looks for new channels, and asks for a sign of life when nothing
+came for a while. What is in the partitions it leaves to `Fetching`, and what is settled to `Committing`.
 """
 
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from time import monotonic, sleep
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tidings.brokers.kafka.failures import LOST, PASSING, SHUT_OUT, UNKNOWN_TOPIC, error_in, failure
+from tidings.brokers.kafka.committing import Answered, Committing
+from tidings.brokers.kafka.failures import LOST, SHUT_OUT, UNKNOWN_TOPIC, error_in, failure
 from tidings.brokers.kafka.library import client, made
 from tidings.brokers.kafka.progress import Progress
 from tidings.brokers.kafka.settings import Settings
@@ -23,11 +24,7 @@ if TYPE_CHECKING:
 _IDLE: Final = 0.05  # seconds between looks at what the group does; a commit that is asked for ends a wait
 _BUSY: Final = 0.003  # seconds between looks at what is still being worked on
 _COURTESY: Final = 1.0  # seconds that a partition waits for what is being worked on, before it is given away
-_STEADY: Final = 0.5  # seconds after which what is settled is committed unasked
 _SOON: Final = 0.1  # seconds until a topic that was made is seen
-_REST: Final = 0.02  # seconds between commits: what is settled meanwhile goes together
-_LEAVING: Final = 1.0  # seconds for which who leaves tries a commit again: the group may be waiting for it
-_AGAIN: Final = 0.02  # seconds between tries of a commit while the group moves partitions
 
 
 Choose = Callable[[Iterable[str]], list[str]]  # of all topics, those to read
@@ -64,17 +61,19 @@ class Sharing:
         self._expected = expected  # topics; None: others may come at any time
         self._own = own
         self._closing = threading.Event()
+        self._committing = Committing(settings, tray, group, self._closing)
         self._is_sound = True  # until it fails
         self._topics: list[str] = []
         self._has_all = False
-        self._looked = self._moved = 0.0
+        self._looked = 0.0
         self._trouble: KafkaError | None = None
         self._consumer: Consumer
 
     def open(self, group: str) -> "Consumer":
         """Make the consumer, on the thread that is to run."""
-        said = self._settings.consumer(group) | {"error_cb": self._told}
+        said = self._settings.consumer(group) | {"error_cb": self._told, "on_commit": self._committing.told}
         self._consumer = made(client().Consumer, said, self._settings.url)
+        self._committing.open(self._consumer)
         return self._consumer
 
     def run(self) -> None:
@@ -91,8 +90,8 @@ class Sharing:
         """Let go of everything."""
         self._closing.set()
         with contextlib.suppress(Exception):  # nobody is there to be told
-            if self._is_sound and self._tray.is_asked:
-                self._commit_asked()
+            if self._is_sound:
+                self._committing.finish()
         closed = BrokerError(f"{self._settings.url}: this inbox is closed: subscribe again")
         self._tray.fail(closed)
         with contextlib.suppress(Exception):
@@ -106,11 +105,11 @@ class Sharing:
 
     def _step(self) -> None:
         now = self._tray.beat = monotonic()
-        if self._is_commit_due or now - self._moved > _STEADY:
-            self._commit_asked()
+        self._committing.begin()
         if now - self._looked > self._patience and not self._has_all:
             self._discover()
         self._listen()
+        self._committing.go_on()
         if self._trouble is not None:
             raise failure(self._settings.url, self._trouble, "receiving")
         if now - max(self._tray.heard, self._looked) > self._settings.timeout / 2:
@@ -118,8 +117,12 @@ class Sharing:
         self._rest()
 
     def _listen(self) -> None:
-        """Let the client say what it has to: whose partitions are, and what is wrong with them or the connection."""
-        message = self._consumer.poll(0)
+        """Let the client say what it has to: whose partitions are, what is wrong with them or the connection, and what
+        became of a commit.
+        """
+        message = None
+        with contextlib.suppress(Answered):
+            message = self._consumer.poll(_IDLE if self._committing.is_waiting else 0)
         error = message.error() if message is not None else None
         if error is not None:  # else it is of a partition that was not paused yet, and is fetched
             is_news = not error.name().startswith("_") and error.name() not in UNKNOWN_TOPIC
@@ -136,11 +139,13 @@ class Sharing:
             self._trouble = error
 
     def _rest(self) -> None:
-        """Wait a little, or until a commit is due."""
+        """Wait a little, or until a commit is due; while one is on its way, the client is waited for."""
+        if self._committing.is_waiting:
+            return
         if not self._tray.is_asked:
             self._tray.called.wait(_IDLE)
         self._tray.called.clear()
-        if self._tray.is_asked and (seconds := self._until_commit):
+        if self._tray.is_asked and (seconds := self._committing.until_next):
             self._closing.wait(seconds)  # what else is asked meanwhile goes with it
 
     def _discover(self) -> None:
@@ -192,7 +197,7 @@ class Sharing:
     def record(self, places: "Sequence[tuple[tuple[str, int], int]]") -> None:
         """The group, which is new, begins there."""
         wanted = [client().TopicPartition(*place, offset) for place, offset in places]
-        error = self._commit_once(wanted)
+        error = self._committing.commit_once(wanted)
         if error is not None and error.name() not in LOST:  # another member was quicker
             raise failure(self._settings.url, error, "beginning")
 
@@ -210,7 +215,9 @@ class Sharing:
         self._tray.hold(found)
         self._assign(found)
         if begun:
-            self._commit_once(begun)  # not in the background: tried again late, it would undo a commit that came after
+            self._committing.commit_once(
+                begun
+            )  # not in the background: tried again late, it would undo a commit that came after
 
     def _assign(self, places: "list[TopicPartition]") -> None:
         """They are this client's, which is to fetch nothing of them."""
@@ -244,51 +251,8 @@ class Sharing:
         moved = self._tray.give_up(taken)
         if commits and moved:
             with contextlib.suppress(BrokerError, Fenced):  # it comes again, to whoever has them next
-                self._commit(moved)
+                self._committing.commit(moved)
         self._tray.ring()
-
-    @property
-    def _is_commit_due(self) -> bool:
-        return self._tray.is_asked and not self._until_commit
-
-    @property
-    def _until_commit(self) -> float:
-        """Seconds until the next may follow the last."""
-        return max(self._moved + _REST - monotonic(), 0.0)
-
-    def _commit_asked(self) -> None:
-        asked, moved = self._tray.asked, self._tray.to_commit()
-        if moved and self._group is not None:
-            self._commit(moved)
-        for progress, offset in moved:
-            progress.committed = offset
-        self._moved = monotonic()
-        if asked != self._tray.answered:
-            self._tray.answered = asked
-            self._tray.tell()
-
-    def _commit(self, moved: list[tuple[Progress, int]]) -> None:
-        """A commit that meets a rebalance is told so, or waits behind it and comes with a generation that has passed.
-
-        The partitions are this member's until its callbacks say otherwise, so it is tried again.
-        """
-        kafka, began = client(), monotonic()
-        wanted = [kafka.TopicPartition(it.topic, it.partition, offset) for it, offset in moved]
-        while (error := self._commit_once(wanted)) is not None:
-            patience = min(_LEAVING, self._settings.timeout) if self._closing.is_set() else self._settings.timeout
-            if error.name() not in PASSING or monotonic() - began > patience:
-                if error.name() in LOST:
-                    raise Fenced(self._group or "", self._consumer.memberid())
-                raise failure(self._settings.url, error, "settling")
-            sleep(_AGAIN)
-
-    def _commit_once(self, wanted: "list[TopicPartition]") -> Any:
-        kafka = client()
-        try:
-            done = self._consumer.commit(offsets=wanted, asynchronous=False)
-        except kafka.KafkaException as raised:
-            return error_in(raised)
-        return next((place.error for place in done or () if place.error is not None), None)
 
     def _fail(self, error: Exception) -> None:
         self._is_sound = False
